@@ -1,0 +1,70 @@
+//! Which functions of a module are an allocator's, how each takes its arguments, and where its
+//! probes go. Reads symbol tables and machine code; knows nothing of processes or eBPF.
+
+/// How a function takes its arguments. Each shape has one eBPF program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Shape {
+    /// `f(size, ..) -> block`: malloc, valloc, pvalloc, mallocx, every `operator new`.
+    Size,
+    /// `f(n, size) -> block`: calloc.
+    Count,
+    /// `f(alignment, size) -> block`: memalign, `aligned_alloc`.
+    SizeSecond,
+    /// `f(&out, alignment, size) -> 0`: `posix_memalign`.
+    OutPointer,
+    /// `f(old, size, ..) -> block`: realloc, rallocx.
+    Realloc,
+    /// `f(old, n, size) -> block`: reallocarray.
+    ReallocArray,
+    /// `f(block, size, extra, flags) -> real size`: xallocx, in place or not at all.
+    Resize,
+    /// `f(block, ..)`: free, cfree, dallocx, sdallocx, every `operator delete`.
+    Free,
+}
+
+/// How the return of a function is seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Returns {
+    /// Not at all: the shape has no result that matters.
+    Ignored,
+    /// By a uretprobe. Never on a function through which an exception may be thrown: the unwinder
+    /// of the language finds the kernel's trampoline instead of the return address, and ends the
+    /// program (`std::terminate`).
+    Trampoline,
+    /// By uprobes on each of its `ret` instructions: file offsets.
+    Instructions(Vec<u64>),
+}
+
+/// One function to be probed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// The symbol's name, mangled as in the symbol table.
+    pub symbol: String,
+    /// How it takes its arguments.
+    pub shape: Shape,
+    /// File offset of its first instruction.
+    pub entry: u64,
+    /// How its return is seen.
+    pub returns: Returns,
+}
+
+/// A function that should be probed and cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The symbol's name.
+    pub symbol: String,
+    /// Why, as the middle of a sentence.
+    pub reason: String,
+}
+
+/// What to probe in one module.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Functions to probe, each entry address once.
+    pub functions: Vec<Function>,
+    /// Functions that should be and cannot be.
+    pub refused: Vec<Refused>,
+    /// Whether the module is an executable without any symbol of its own: an allocator inside it
+    /// cannot be found by name.
+    pub stripped_static: bool,
+}

@@ -1,0 +1,150 @@
+//! The pure model of a finished recording: frames, stacks, weights, totals. No I/O, no clock.
+
+mod stack;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use stack::{Frame, Stack, Weight};
+
+use crate::warning::Warning;
+
+/// Which kind of memory a recording is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// Blocks of the heap, from the allocator's functions.
+    Heap,
+}
+
+impl View {
+    /// The name used in the JSON, in titles and as the command.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Heap => "heap",
+        }
+    }
+}
+
+/// What the stacks of a profile weigh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// What was taken during the recording and not given back by its end.
+    Unfreed,
+    /// Everything taken during the recording.
+    All,
+}
+
+impl Mode {
+    /// The name used in the JSON and in titles.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unfreed => "unfreed",
+            Self::All => "all",
+        }
+    }
+}
+
+/// Why a recording ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// The requested duration was over.
+    Duration,
+    /// SIGINT or SIGTERM.
+    Interrupted,
+    /// The target exited with this status, where it is known (only of a started command).
+    Exited(Option<i32>),
+    /// The target was killed by this signal, where it is known (only of a started command).
+    Killed(i32),
+    /// The target replaced its program by exec.
+    Exec,
+    /// The main thread ended while other threads go on: the kernel then drops our probes.
+    MainThreadExited,
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Duration => write!(f, "the duration was over"),
+            Self::Interrupted => write!(f, "interrupted"),
+            Self::Exited(None) => write!(f, "the target exited"),
+            Self::Exited(Some(status)) => write!(f, "the target exited with status {status}"),
+            Self::Killed(signal) => write!(f, "the target was killed by signal {signal}"),
+            Self::Exec => write!(f, "the target replaced its program (exec)"),
+            Self::MainThreadExited => write!(f, "the target's main thread exited"),
+        }
+    }
+}
+
+/// The process a recording is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Process id as seen by unfreed.
+    pub pid: u32,
+    /// The kernel's short name of it, up to 15 bytes.
+    pub comm: String,
+    /// Path of the executable, as the process itself sees it.
+    pub exe: String,
+}
+
+/// Sums over the whole recording.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Everything taken during the recording.
+    pub taken: Weight,
+    /// Of that, what was given back before the end.
+    pub given_back: Weight,
+    /// Of that, what is unfreed and at least `min_age` old.
+    pub unfreed: Weight,
+}
+
+/// The kernel's own account of the process, in bytes (`/proc/PID/statm` times the page size).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProcessMemory {
+    /// Resident set size when the recording began.
+    pub rss_before: u64,
+    /// Resident set size at the last reading before it ended.
+    pub rss_after: u64,
+    /// Virtual size when the recording began.
+    pub vsz_before: u64,
+    /// Virtual size at the last reading before it ended.
+    pub vsz_after: u64,
+}
+
+/// A finished recording, symbolized.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// What kind of memory.
+    pub view: View,
+    /// What the stacks weigh.
+    pub mode: Mode,
+    /// Whose.
+    pub process: Process,
+    /// When the recording began, RFC 3339.
+    pub started_at: String,
+    /// How long it lasted.
+    pub duration: Duration,
+    /// Blocks younger than this at the end are left out of `stacks` and `totals.unfreed`.
+    pub min_age: Duration,
+    /// Why it ended.
+    pub end: End,
+    /// Sums.
+    pub totals: Totals,
+    /// RSS and VSZ.
+    pub memory: ProcessMemory,
+    /// Every reason for which an event can be lost, by name, with how many were; zeros included.
+    pub losses: BTreeMap<String, u64>,
+    /// Counters that are not losses but help to judge the recording (such as calls that were left
+    /// by an exception), by name.
+    pub notes: BTreeMap<String, u64>,
+    /// What is doubtful about the result.
+    pub warnings: Vec<Warning>,
+    /// Largest first.
+    pub stacks: Vec<Stack>,
+}
+
+impl Profile {
+    /// How many events were lost, for whatever reason.
+    pub fn lost(&self) -> u64 {
+        self.losses.values().sum()
+    }
+}

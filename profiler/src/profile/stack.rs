@@ -1,0 +1,62 @@
+//! Stacks and what they weigh.
+
+use std::sync::Arc;
+
+/// Bytes and the number of blocks (or pages, or ranges) they come in. Exact.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Weight {
+    /// Bytes, as the caller requested them.
+    pub bytes: u64,
+    /// Blocks.
+    pub count: u64,
+}
+
+impl std::ops::AddAssign for Weight {
+    fn add_assign(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.count += other.count;
+    }
+}
+
+/// One function on a call stack. Fields that are not known are absent, never invented.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// Demangled name.
+    pub function: Option<String>,
+    /// Path of the module as the process sees it; a name in brackets for what is not a file.
+    pub module: Option<String>,
+    /// Address in the module as its ELF headers count it (what addr2line takes); the plain address
+    /// where the module is not a file.
+    pub offset: Option<u64>,
+    /// Source file.
+    pub file: Option<String>,
+    /// Line in it, from 1.
+    pub line: Option<u32>,
+    /// Whether the compiler put this function into its caller, the next frame.
+    pub inlined: bool,
+}
+
+impl Frame {
+    /// What to call the frame: the function, or `[module]+0xOFFSET` where it is not known.
+    pub fn label(&self) -> String {
+        if let Some(function) = &self.function {
+            return function.clone();
+        }
+        let module = self.module.as_deref().unwrap_or("unknown");
+        let base = module.rsplit('/').next().unwrap_or(module);
+        let base = base.trim_start_matches('[').trim_end_matches(']');
+        match self.offset {
+            Some(offset) => format!("[{base}]+{offset:#x}"),
+            None => format!("[{base}]"),
+        }
+    }
+}
+
+/// A call stack and what it weighs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stack {
+    /// What hangs on it.
+    pub weight: Weight,
+    /// From the innermost (the allocator's own function) outwards. Frames are shared between stacks.
+    pub frames: Vec<Arc<Frame>>,
+}

@@ -1,0 +1,70 @@
+//! Everything that can be doubtful about a result, and what to do about it. A closed list: each
+//! warning has its advice, and nothing else is ever printed as a warning.
+
+use std::fmt;
+
+/// What is doubtful about a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warning {
+    /// Events were lost for this reason.
+    Lost {
+        /// The loss counter's name.
+        reason: &'static str,
+        /// How many.
+        count: u64,
+        /// What it does to the numbers, and the remedy.
+        advice: &'static str,
+    },
+    /// A function of an allocator cannot be probed without risk for the target.
+    Unprobed {
+        /// The function.
+        symbol: String,
+        /// The file that defines it.
+        module: String,
+        /// Why.
+        reason: String,
+    },
+    /// A module was loaded during the recording; what it did before its probes is not counted.
+    LateModule {
+        /// Its path.
+        module: String,
+    },
+    /// A module could not be read.
+    UnreadableModule {
+        /// Its path.
+        module: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost {
+                reason,
+                count,
+                advice,
+            } => write!(f, "{count} events lost ({reason}): {advice}"),
+            Self::Unprobed {
+                symbol,
+                module,
+                reason,
+            } => write!(
+                f,
+                "{symbol} of {module} is not traced: {reason}. Blocks from it are missing here; \
+                 `unfreed pages` still sees their memory"
+            ),
+            Self::LateModule { module } => write!(
+                f,
+                "{module} defines an allocator and was loaded during the recording: what it \
+                 allocated before its probes were attached is not counted; record again to have it"
+            ),
+            Self::UnreadableModule { module, reason } => write!(
+                f,
+                "{module} cannot be read ({reason}): an allocator in it is not traced and its \
+                 frames have no names"
+            ),
+        }
+    }
+}
