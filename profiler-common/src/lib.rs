@@ -1,2 +1,12 @@
-//! x
+//! The contract between unfreed's eBPF programs and its user side: the maps' keys and values, the
+//! ring buffer's records and the counters. Every type is `repr(C)` with its padding spelled out.
 #![no_std]
+
+pub mod alloc;
+pub mod config;
+pub mod loss;
+pub mod stack;
+pub mod thread;
+
+#[cfg(feature = "user")]
+mod pod;

@@ -1,12 +1,25 @@
-//! unfreed's eBPF programs.
+//! unfreed's eBPF programs. Loaded and attached by the user side's `bpf` module.
 #![no_std]
 #![no_main]
-use aya_ebpf::{macros::uprobe, programs::ProbeContext};
-#[uprobe]
-pub fn heap_free(_ctx: ProbeContext) -> u32 { 0 }
+#![feature(asm_experimental_arch)]
+
+mod heap;
+mod live;
+mod loss;
+mod maps;
+mod process;
+mod registers;
+mod stack;
+mod thread;
+mod track;
+
+/// A panic would have to loop, which the verifier refuses: no program that can panic is ever loaded.
 #[cfg(not(test))]
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! { loop {} }
+fn panic(_: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -10,7 +10,7 @@ use toolchain::{BpfToolchain, LINKED_TOOLCHAIN};
 fn main() -> ExitCode {
     println!("cargo:rerun-if-changed=build");
     println!("cargo:rerun-if-changed=../profiler-common/src");
-    println!("cargo:rerun-if-env-changed=PATH");
+
     let toolchain = match toolchain::find() {
         Ok(toolchain) => toolchain,
         Err(lack) => {
@@ -22,9 +22,9 @@ fn main() -> ExitCode {
         BpfToolchain::NightlyWithSource => Toolchain::Nightly,
         BpfToolchain::PrebuiltCore => {
             // SAFETY: a build script's main thread, before any other thread exists.
-            // The crate's name, not 1: aya-build then allows aya-ebpf its unstable features
-            // without asking for -Z build-std, so the prebuilt core is used.
-            unsafe { std::env::set_var("RUSTC_BOOTSTRAP", "aya_ebpf") };
+            // Crate names, not 1: aya-ebpf and our programs (inline assembly) get their unstable
+            // features, and aya-build does not ask for -Z build-std: the prebuilt core is used.
+            unsafe { std::env::set_var("RUSTC_BOOTSTRAP", "aya_ebpf,unfreed_ebpf") };
             Toolchain::Custom(LINKED_TOOLCHAIN)
         }
     };

@@ -1,5 +1,18 @@
 //! unfreed: shows, for a running process, what it took and never gave back, by call stack.
+//!
+//! Data flows one way: probe -> maps -> [`collect`] -> [`symbolize`] -> [`profile::Profile`] ->
+//! [`write`].
 
 pub mod allocator;
+pub mod bpf;
+pub mod check;
+pub mod cli;
+pub mod collect;
+pub mod pipeline;
 pub mod profile;
+pub mod site;
+pub mod source;
+pub mod symbolize;
+pub mod target;
 pub mod warning;
+pub mod write;

@@ -1,1 +1,16 @@
-//! Shared by the test suite and `cargo xtask accuracy`.
+//! Shared by the test suite and `cargo xtask accuracy`: programs that keep a ledger of what they
+//! allocate, unfreed recording them, and the comparison of the two.
+//!
+//! Every child process is owned by a value and killed when that is dropped; readiness is a line
+//! that is read, never a time that is waited.
+
+pub mod build;
+pub mod child;
+pub mod compare;
+pub mod ledger;
+pub mod matrix;
+pub mod paths;
+pub mod program;
+pub mod redis;
+pub mod report;
+pub mod unfreed;

@@ -1,2 +1,58 @@
 //! Development tasks: `cargo xtask --help`.
-fn main() {}
+
+mod accuracy;
+mod demo;
+mod dist;
+mod lint;
+mod run;
+mod setup;
+mod test;
+#[path = "../../profiler/build/toolchain.rs"]
+mod toolchain;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, tests and shows unfreed.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building and testing need and this machine lacks
+    Setup(setup::Arguments),
+    /// Profile a small leaking service and leave its flame graph in demo/
+    Demo,
+    /// Run every test, with real eBPF on the running kernel
+    Test(test::Arguments),
+    /// Formatting, clippy on both sides of the kernel boundary, documentation, licences
+    Lint,
+    /// Build one static binary, `dist/unfreed` in the target directory
+    Dist,
+    /// Measure unfreed against programs that count for themselves; writes docs/accuracy.md
+    Accuracy,
+}
+
+fn main() -> ExitCode {
+    run::put_cargo_bin_on_path();
+    let result = match Arguments::parse().task {
+        Task::Setup(arguments) => setup::task(&arguments),
+        Task::Demo => demo::task(),
+        Task::Test(arguments) => test::task(&arguments),
+        Task::Lint => lint::task(),
+        Task::Dist => dist::task(),
+        Task::Accuracy => accuracy::task(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,5 +1,50 @@
 //! Which functions of a module are an allocator's, how each takes its arguments, and where its
 //! probes go. Reads symbol tables and machine code; knows nothing of processes or eBPF.
+//!
+//! A name alone does not decide. Several names of one function are probed once; a function that
+//! only passes on to another known one (libstdc++'s `operator new` to `malloc`) is not probed; one
+//! through which an exception may pass is watched at its `ret`s, since a uretprobe would end the
+//! program. Names say which those are: the throwing variants of `operator new` and their like. A
+//! nothrow variant may be left by no exception, and one that it catches itself is found by the
+//! unwinder before it gets to the return address that a uretprobe has replaced.
+//!
+//! On aarch64 only entries are found: functions that may throw are refused, and operators of a
+//! module without a `malloc` of its own are taken to pass on.
+
+mod candidates;
+mod forward;
+mod frames;
+mod image;
+pub mod names;
+mod plan;
+mod returns;
+
+pub use plan::plan;
+
+/// What the user knows and detection cannot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// A prefix before the C library's and jemalloc's names (`my_` for `my_malloc`): every such
+    /// function is probed, even if some are missing and even if they pass on to `malloc`.
+    pub prefix: Option<String>,
+}
+
+/// A file of which no plan can be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The bytes are not a 64-bit ELF file.
+    #[error("not a 64-bit ELF file")]
+    NotElf,
+    /// For another processor: `e_machine`.
+    #[error("for another kind of processor (ELF machine {0})")]
+    Machine(u16),
+    /// Headers or tables that lead nowhere.
+    #[error("damaged ELF file: {0}")]
+    Damaged(#[from] object::Error),
+    /// More names of allocator functions than any real file has.
+    #[error("thousands of allocator functions: not believable")]
+    TooMany,
+}
 
 /// How a function takes its arguments. Each shape has one eBPF program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,0 +1,22 @@
+//! Lets aya read and write the shared types as plain bytes.
+
+use aya::Pod;
+
+use crate::alloc::{Block, BlockKey};
+use crate::config::{Control, Ended};
+use crate::stack::StackTotals;
+use crate::thread::Thread;
+
+// SAFETY (all): repr(C), made of integers only, without implicit padding: any bytes are a value and
+// no byte is uninitialized.
+unsafe impl Pod for BlockKey {}
+// SAFETY: as above.
+unsafe impl Pod for Block {}
+// SAFETY: as above.
+unsafe impl Pod for StackTotals {}
+// SAFETY: as above.
+unsafe impl Pod for Thread {}
+// SAFETY: as above.
+unsafe impl Pod for Control {}
+// SAFETY: as above.
+unsafe impl Pod for Ended {}

@@ -1,0 +1,53 @@
+//! Every map: what it holds, how large it may grow, and what happens when it is full.
+
+use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, ProgramArray, RingBuf};
+use unfreed_common::alloc::{Block, BlockKey};
+use unfreed_common::config::{Control, Ended};
+use unfreed_common::loss::{Loss, Note};
+use unfreed_common::stack::StackTotals;
+use unfreed_common::thread::Thread;
+
+/// Blocks taken and not given back. Memory is taken per block, so the size (`--max-live`, set by the
+/// user side) costs 16 bytes an entry up front. Full: the block is lost, `Loss::LiveMapFull`.
+#[map]
+pub static LIVE: HashMap<BlockKey, Block> = HashMap::with_max_entries(1 << 20, BPF_F_NO_PREALLOC);
+
+/// Distinct stacks by their hash. Full: blocks go to `OVERFLOW_STACK`, `Loss::StackMapFull`.
+#[map]
+pub static STACKS: HashMap<u64, StackTotals> = HashMap::with_max_entries(1 << 17, 0);
+
+/// New stacks on their way to the user side, about 200 bytes each. Full: `Loss::StackNotSent`, and
+/// the stack is sent at its next use.
+#[map]
+pub static NEW_STACKS: RingBuf = RingBuf::with_byte_size(16 << 20, 0);
+
+/// One entry a thread that ever allocated, removed at its exit. Full: `Loss::ThreadMapFull`.
+#[map]
+pub static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(1 << 16, BPF_F_NO_PREALLOC);
+
+/// The value a new thread starts with: it is too large for a program's stack.
+#[map]
+pub static BLANK_THREAD: Array<Thread> = Array::with_max_entries(1, 0);
+
+/// Written by the user side: whether events count.
+#[map]
+pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+/// Written here: the target ended the recording.
+#[map]
+pub static ENDED: Array<Ended> = Array::with_max_entries(1, 0);
+
+/// One counter for each `Loss`. Not per CPU: uprobe programs are preemptible since Linux 6.0, and
+/// these are rare enough for an atomic add.
+#[map]
+pub static LOSSES: Array<u64> = Array::with_max_entries(Loss::ALL.len() as u32, 0);
+
+/// One counter for each `Note`.
+#[map]
+pub static NOTES: Array<u64> = Array::with_max_entries(Note::ALL.len() as u32, 0);
+
+/// Always empty: see `process::recorded_by_probe`.
+#[map]
+pub static NO_PROGRAMS: ProgramArray = ProgramArray::with_max_entries(1, 0);

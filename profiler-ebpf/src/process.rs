@@ -1,0 +1,91 @@
+//! The life of the target and of its threads: exec, exit, signals.
+
+use aya_ebpf::EbpfContext;
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
+use aya_ebpf::macros::tracepoint;
+use aya_ebpf::programs::TracePointContext;
+use unfreed_common::config::ended;
+
+use crate::maps::{CONTROL, ENDED, NO_PROGRAMS};
+use crate::{thread, track};
+
+/// The idle task's process id, which no program is run for.
+const NOBODY: u32 = 0;
+
+/// The target's process id while events count.
+///
+/// Uprobes attached to a pid fire only for tasks that share its address space, so every event is the
+/// target's, also in a child between vfork and exec: its frees are real ones of the same heap.
+#[inline(always)]
+pub fn recorded() -> Option<u32> {
+    let control = CONTROL.get(0)?;
+    let end = ENDED.get(0)?;
+    (control.recording != 0 && end.reason == ended::NO).then_some(control.tgid)
+}
+
+/// [`recorded`], for the programs of uprobes.
+///
+/// The tail call goes nowhere, on the path that does nothing anyway. That it is there turns off the
+/// per-CPU private stacks that Linux 6.13+ gives to programs with frames of 64 bytes and more
+/// (kernel/bpf/verifier.c, check_max_stack_depth): uprobe programs are preemptible, so a task that
+/// gets the CPU in the middle of a program would overwrite its frame. Tracepoints run with
+/// preemption off.
+#[inline(always)]
+pub fn recorded_by_probe(ctx: &impl EbpfContext) -> Option<u32> {
+    if let Some(tgid) = recorded() {
+        return Some(tgid);
+    }
+    // SAFETY: the array stays empty, so the call returns here; there is nothing to leave behind.
+    unsafe { NO_PROGRAMS.tail_call(ctx, 0) };
+    None
+}
+
+/// `sched:sched_process_exec`, on the task that has just got its new program.
+#[tracepoint]
+pub fn process_exec(_: TracePointContext) -> u32 {
+    if recorded().unwrap_or(NOBODY) == current_tgid() {
+        end(ended::EXEC);
+    }
+    0
+}
+
+/// `sched:sched_process_exit`, on every exiting thread.
+#[tracepoint]
+pub fn process_exit(_: TracePointContext) -> u32 {
+    let recorded = recorded().unwrap_or(NOBODY);
+    if let Some(state) = thread::existing() {
+        if recorded != NOBODY {
+            track::drop_calls(recorded, state);
+        }
+        thread::forget();
+    }
+    if recorded == current_tgid() && thread::current_tid() == current_tgid() {
+        end(ended::MAIN_THREAD_EXITED);
+    }
+    0
+}
+
+/// `signal:signal_deliver`, on the thread that is about to run a handler or to die of it.
+#[tracepoint]
+pub fn signal_deliver(_: TracePointContext) -> u32 {
+    if let Some(state) = thread::existing() {
+        track::interrupt(state);
+    }
+    0
+}
+
+#[inline(always)]
+fn current_tgid() -> u32 {
+    (bpf_get_current_pid_tgid() >> 32) as u32
+}
+
+#[inline(always)]
+fn end(reason: u64) {
+    if let Some(end) = ENDED.get_ptr_mut(0) {
+        // SAFETY: a pointer into an array element; only the target's own main thread gets here.
+        unsafe {
+            (*end).time = bpf_ktime_get_ns();
+            (*end).reason = reason;
+        }
+    }
+}

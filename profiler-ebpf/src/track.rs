@@ -1,0 +1,249 @@
+//! begin / commit: allocator calls between their entry and their return. What a call means for the
+//! live map is decided here and nowhere else.
+//!
+//! One user-visible call counts once: of nested calls only the outermost. Calls can be left without
+//! a return (longjmp, exception), so a pending call is believed only as long as its frame can still
+//! exist: the stack must not have been unwound past it, and its return address slot must still hold
+//! what it held.
+
+use aya_ebpf::helpers::bpf_ktime_get_ns;
+use unfreed_common::loss::{Loss, Note};
+use unfreed_common::thread::{Call, MAX_INTERRUPTED, Thread, kind, seen};
+
+use crate::loss::{lost, noted};
+use crate::registers::Registers;
+use crate::{live, stack};
+
+/// How far below a pending call's frame a nested call's frame can be. Further away is another stack
+/// (a coroutine's, a signal stack).
+const NESTED_WITHIN: u64 = 1 << 20;
+
+/// The kernel follows this many return probes on one thread (MAX_URETPROBE_DEPTH).
+const RETURN_DEPTH: u64 = 64;
+
+/// Where uretprobes return to: the kernel puts its page of trampolines as high in the address space
+/// as it gets, which is the last page (4-level paging: 47 bits, 5-level: 56). No code of a program
+/// is within the last two pages.
+const TOP_4_LEVEL: u64 = (1 << 47) - 4096;
+const TOP_5_LEVEL: u64 = (1 << 56) - 4096;
+
+/// What an entry probe knows of a call.
+pub struct Entry {
+    /// Requested bytes.
+    pub size: u64,
+    /// Old block or address of the result.
+    pub argument: u64,
+    /// One of `kind`.
+    pub kind: u32,
+    /// One of `seen`.
+    pub seen: u32,
+}
+
+/// An allocator function was entered.
+#[inline(always)]
+pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread, entry: &Entry) {
+    let slot = regs.stack_pointer();
+    let function = regs.instruction_pointer();
+    let Some(return_address) = stack::read_word(slot) else {
+        lost(Loss::ResultUnreadable);
+        return;
+    };
+    if thread.call.slot != 0 {
+        if is_nested(&thread.call, slot, function, return_address) {
+            thread.nested += 1;
+            if thread.nested == RETURN_DEPTH - 1 {
+                lost(Loss::ReturnDepth);
+            }
+            return;
+        }
+        abandon(tgid, thread);
+    }
+    thread.nested = 0;
+    let stack = stack::capture(regs, return_address, tgid, thread);
+    thread.call.slot = slot;
+    thread.call.return_address = return_address;
+    thread.call.function = function;
+    thread.call.size = entry.size;
+    thread.call.argument = entry.argument;
+    thread.call.stack = stack;
+    thread.call.kind = entry.kind;
+    thread.call.seen = entry.seen;
+    thread.call.has_old = 0;
+    if (entry.kind == kind::REALLOC || entry.kind == kind::RESIZE) && entry.argument != 0 {
+        // Before the allocator can give the address to another thread.
+        set_key(thread, tgid, entry.argument);
+        thread.call.has_old = u64::from(live::set_aside(&thread.key, &mut thread.call.old));
+    }
+}
+
+/// A probed function returned to `slot` with `result`.
+#[inline(always)]
+pub fn commit(tgid: u32, thread: &mut Thread, slot: u64, result: u64) {
+    if thread.call.slot != slot && !resume(tgid, thread, slot) {
+        // A nested call, or one that was entered before the recording.
+        return;
+    }
+    thread.call.slot = 0;
+    match thread.call.kind {
+        kind::BLOCK => taken(tgid, thread, result),
+        kind::OUT_POINTER => {
+            if result == 0 {
+                match stack::read_word(thread.call.argument) {
+                    Some(address) => taken(tgid, thread, address),
+                    None => lost(Loss::ResultUnreadable),
+                }
+            }
+        }
+        kind::RESIZE => {
+            // In place or not at all: the block was counted as new even when it is from before the
+            // recording, like realloc's.
+            if result >= thread.call.size {
+                old_given_back(thread);
+                let address = thread.call.argument;
+                taken(tgid, thread, address);
+            } else {
+                old_restored(tgid, thread);
+            }
+        }
+        _ => {
+            if result != 0 || thread.call.size == 0 {
+                old_given_back(thread);
+                taken(tgid, thread, result);
+            } else {
+                old_restored(tgid, thread);
+            }
+        }
+    }
+}
+
+/// A signal handler is about to run on this thread: what it allocates is not part of the call that it
+/// interrupts.
+#[inline(always)]
+pub fn interrupt(thread: &mut Thread) {
+    if thread.call.slot == 0 {
+        return;
+    }
+    let index = thread.interrupted_count as usize;
+    if index >= MAX_INTERRUPTED {
+        lost(Loss::SignalDepth);
+        return;
+    }
+    thread.interrupted[index] = thread.call;
+    thread.interrupted_count = index as u64 + 1;
+    thread.call.slot = 0;
+}
+
+/// The stack was unwound up to `stack_pointer` by an exception: calls below it will not return.
+#[inline(always)]
+pub fn unwound(tgid: u32, thread: &mut Thread, stack_pointer: u64) {
+    let slot = thread.call.slot;
+    if slot != 0 && slot < stack_pointer && stack_pointer - slot < NESTED_WITHIN {
+        abandon(tgid, thread);
+    }
+}
+
+/// The thread exits: its calls will not return.
+#[inline(always)]
+pub fn drop_calls(tgid: u32, thread: &mut Thread) {
+    if thread.call.slot != 0 {
+        abandon(tgid, thread);
+    }
+    for index in 0..MAX_INTERRUPTED {
+        if (index as u64) < thread.interrupted_count {
+            thread.call = thread.interrupted[index];
+            abandon(tgid, thread);
+        }
+    }
+}
+
+/// Whether a call entered at `slot` runs inside `pending`, which then must still be on the stack.
+#[inline(always)]
+fn is_nested(pending: &Call, slot: u64, function: u64, return_address: u64) -> bool {
+    if slot > pending.slot || pending.slot - slot > NESTED_WITHIN {
+        return false;
+    }
+    let held = if slot == pending.slot {
+        return_address
+    } else {
+        match stack::read_word(pending.slot) {
+            Some(word) => word,
+            None => return false,
+        }
+    };
+    if pending.seen == seen::TRAMPOLINE {
+        // At the same slot this is a tail call: the slot holds the trampoline already.
+        is_trampoline(held)
+    } else {
+        // At the same slot: a tail call goes to another function; the same function again is a new
+        // call from the same place after the pending one was left by an exception.
+        held == pending.return_address && (slot != pending.slot || function != pending.function)
+    }
+}
+
+#[inline(always)]
+fn is_trampoline(address: u64) -> bool {
+    (address >= TOP_4_LEVEL - 4096 && address < TOP_4_LEVEL + 4096)
+        || (address >= TOP_5_LEVEL - 4096 && address < TOP_5_LEVEL + 4096)
+}
+
+/// Makes the interrupted call that returns to `slot` the current one again.
+#[inline(always)]
+fn resume(tgid: u32, thread: &mut Thread, slot: u64) -> bool {
+    for index in (0..MAX_INTERRUPTED).rev() {
+        if (index as u64) < thread.interrupted_count && thread.interrupted[index].slot == slot {
+            if thread.call.slot != 0 {
+                // The handler was left without its allocation's return.
+                abandon(tgid, thread);
+            }
+            thread.call = thread.interrupted[index];
+            thread.interrupted_count = index as u64;
+            return true;
+        }
+    }
+    false
+}
+
+/// The pending call did not and will not return.
+#[inline(always)]
+fn abandon(tgid: u32, thread: &mut Thread) {
+    thread.call.slot = 0;
+    noted(Note::Unreturned);
+    old_restored(tgid, thread);
+}
+
+#[inline(always)]
+fn taken(tgid: u32, thread: &mut Thread, address: u64) {
+    if address == 0 {
+        return;
+    }
+    set_key(thread, tgid, address);
+    thread.block.size = thread.call.size;
+    thread.block.stack = thread.call.stack;
+    // SAFETY: a helper without arguments.
+    thread.block.time = unsafe { bpf_ktime_get_ns() };
+    live::take(&thread.key, &thread.block);
+}
+
+#[inline(always)]
+fn old_given_back(thread: &mut Thread) {
+    if thread.call.has_old != 0 {
+        live::count_given_back(thread.call.old.stack, thread.call.old.size);
+    }
+}
+
+#[inline(always)]
+fn old_restored(tgid: u32, thread: &mut Thread) {
+    if thread.call.has_old != 0 {
+        thread.call.has_old = 0;
+        let address = thread.call.argument;
+        set_key(thread, tgid, address);
+        live::put_back(&thread.key, &thread.call.old);
+    }
+}
+
+#[inline(always)]
+fn set_key(thread: &mut Thread, tgid: u32, address: u64) {
+    thread.key.tgid = tgid;
+    thread.key.padding = 0;
+    thread.key.address = address;
+}

@@ -1,0 +1,112 @@
+//! Attaches programs to functions of a file, for one process.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+
+use aya::programs::ProgramError;
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
+use thiserror::Error;
+
+use super::load::{Bpf, LoadError};
+use crate::allocator::{Function, Returns, Shape};
+
+/// One place to attach one program to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Probe {
+    program: &'static str,
+    offset: u64,
+}
+
+/// Why a probe could not be attached.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// The program could not be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The kernel refused the probe.
+    #[error("the kernel refused a probe: {0:#}")]
+    Refused(#[from] Box<ProgramError>),
+    /// No eBPF program fits.
+    #[error("functions of this shape that may throw are not supported")]
+    Unsupported,
+}
+
+impl Probe {
+    /// The probes that `function` needs.
+    pub fn of(function: &Function) -> Result<Vec<Self>, AttachError> {
+        let throwing = matches!(function.returns, Returns::Instructions(_));
+        let program = match (function.shape, throwing) {
+            (Shape::Size, false) => "heap_size",
+            (Shape::Size, true) => "heap_size_throwing",
+            (Shape::Count, false) => "heap_count",
+            (Shape::Count, true) => "heap_count_throwing",
+            (Shape::SizeSecond, false) => "heap_size_second",
+            (Shape::OutPointer, false) => "heap_out_pointer",
+            (Shape::Realloc, false) => "heap_realloc",
+            (Shape::ReallocArray, false) => "heap_realloc_array",
+            (Shape::Resize, false) => "heap_resize",
+            (Shape::Free, false) => "heap_free",
+            _ => return Err(AttachError::Unsupported),
+        };
+        let mut probes = match &function.returns {
+            Returns::Ignored => Vec::new(),
+            Returns::Trampoline => vec![Self {
+                program: "heap_return",
+                offset: function.entry,
+            }],
+            Returns::Instructions(offsets) => offsets
+                .iter()
+                .map(|&offset| Self {
+                    program: "heap_return_instruction",
+                    offset,
+                })
+                .collect(),
+        };
+        probes.push(Self {
+            program,
+            offset: function.entry,
+        });
+        Ok(probes)
+    }
+
+    /// The probe on `__cxa_begin_catch` at this file offset.
+    pub fn caught(offset: u64) -> Self {
+        Self {
+            program: "heap_caught",
+            offset,
+        }
+    }
+}
+
+impl Bpf {
+    /// Attaches `probe` to the file at `path`, for the threads of the address space of `pid`.
+    pub fn attach(
+        &mut self,
+        probe: Probe,
+        path: &Path,
+        pid: NonZeroU32,
+    ) -> Result<(), AttachError> {
+        self.uprobe(probe.program)?
+            .attach(
+                UProbeAttachLocation::AbsoluteOffset(probe.offset),
+                path,
+                UProbeScope::OneProcess(pid),
+            )
+            .map_err(Box::new)?;
+        Ok(())
+    }
+
+    /// Attaches the programs that follow the life of processes. Needs tracefs.
+    pub fn attach_process_events(&mut self) -> Result<(), AttachError> {
+        for (program, category, name) in [
+            ("process_exec", "sched", "sched_process_exec"),
+            ("process_exit", "sched", "sched_process_exit"),
+            ("signal_deliver", "signal", "signal_deliver"),
+        ] {
+            self.tracepoint(program)?
+                .attach(category, name)
+                .map_err(Box::new)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! Loads the eBPF object that `build/main.rs` compiled.
+
+use aya::maps::{Array, HashMap, MapData, RingBuf};
+use aya::programs::{Program, ProgramError, TracePoint, UProbe};
+use aya::{Ebpf, EbpfLoader};
+use thiserror::Error;
+use unfreed_common::config::{Control, Ended};
+use unfreed_common::stack::{OVERFLOW_STACK, StackTotals};
+
+/// The loaded programs and their maps. Dropping it detaches everything.
+pub struct Bpf {
+    pub(super) ebpf: Ebpf,
+    pub(super) control: Array<MapData, Control>,
+    pub(super) ended: Array<MapData, Ended>,
+    pub(super) new_stacks: Option<RingBuf<MapData>>,
+}
+
+/// How large the maps may grow, in entries.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// Live blocks (`--max-live`).
+    pub live: u32,
+}
+
+/// Why the programs could not be loaded.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The kernel refused: no privilege, no eBPF, or the verifier.
+    #[error("the kernel refused the eBPF program {program}: {source:#}")]
+    Program {
+        /// Its name.
+        program: String,
+        /// What aya says.
+        source: Box<ProgramError>,
+    },
+    /// The object or its maps could not be loaded.
+    #[error("the kernel refused the eBPF maps: {0:#}")]
+    Object(#[from] Box<aya::EbpfError>),
+    /// A map is not what it should be.
+    #[error("an eBPF map is not usable: {0}")]
+    Map(#[from] aya::maps::MapError),
+    /// The object lacks a program or map: it is not the one of this version.
+    #[error("the eBPF object has no `{0}`")]
+    Missing(String),
+}
+
+impl Bpf {
+    /// Loads the object and creates its maps. Programs are loaded when they are first attached.
+    pub fn load(sizes: Sizes) -> Result<Self, LoadError> {
+        let object = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/unfreed-ebpf"));
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries("LIVE", sizes.live)
+            .load(object)
+            .map_err(Box::new)?;
+        let control = Array::try_from(take(&mut ebpf, "CONTROL")?)?;
+        let ended = Array::try_from(take(&mut ebpf, "ENDED")?)?;
+        let new_stacks = RingBuf::try_from(take(&mut ebpf, "NEW_STACKS")?)?;
+        let mut bpf = Self {
+            ebpf,
+            control,
+            ended,
+            new_stacks: Some(new_stacks),
+        };
+        bpf.insert_overflow_stack()?;
+        Ok(bpf)
+    }
+
+    /// Loads every program, attached or not: whether the kernel's verifier takes them.
+    pub fn load_all(&mut self) -> Result<(), LoadError> {
+        for (name, program) in self.ebpf.programs_mut() {
+            let loaded = match program {
+                Program::UProbe(program) => program.load(),
+                Program::TracePoint(program) => program.load(),
+                _ => return Err(LoadError::Missing(name.to_owned())),
+            };
+            loaded.map_err(|source| refused(name, source))?;
+        }
+        Ok(())
+    }
+
+    /// Loads the program `name` unless it is loaded, and returns it.
+    pub(super) fn uprobe(&mut self, name: &str) -> Result<&mut UProbe, LoadError> {
+        let program: &mut UProbe = self
+            .ebpf
+            .program_mut(name)
+            .and_then(|program| program.try_into().ok())
+            .ok_or_else(|| LoadError::Missing(name.to_owned()))?;
+        if program.fd().is_err() {
+            program.load().map_err(|source| refused(name, source))?;
+        }
+        Ok(program)
+    }
+
+    /// Loads the program `name` unless it is loaded, and returns it.
+    pub(super) fn tracepoint(&mut self, name: &str) -> Result<&mut TracePoint, LoadError> {
+        let program: &mut TracePoint = self
+            .ebpf
+            .program_mut(name)
+            .and_then(|program| program.try_into().ok())
+            .ok_or_else(|| LoadError::Missing(name.to_owned()))?;
+        if program.fd().is_err() {
+            program.load().map_err(|source| refused(name, source))?;
+        }
+        Ok(program)
+    }
+
+    /// Blocks whose stack finds no room are counted there, so it must exist.
+    fn insert_overflow_stack(&mut self) -> Result<(), LoadError> {
+        let map = self
+            .ebpf
+            .map_mut("STACKS")
+            .ok_or_else(|| LoadError::Missing("STACKS".into()))?;
+        let mut stacks: HashMap<_, u64, StackTotals> = HashMap::try_from(map)?;
+        let totals = StackTotals {
+            sent: 1,
+            ..StackTotals::default()
+        };
+        Ok(stacks.insert(OVERFLOW_STACK, totals, 0)?)
+    }
+}
+
+fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map, LoadError> {
+    ebpf.take_map(name)
+        .ok_or_else(|| LoadError::Missing(name.to_owned()))
+}
+
+fn refused(program: &str, source: ProgramError) -> LoadError {
+    LoadError::Program {
+        program: program.to_owned(),
+        source: Box::new(source),
+    }
+}

@@ -1,0 +1,156 @@
+//! Reads what the programs have gathered.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::Context as _;
+use aya::Pod;
+use aya::maps::{Array, Map, MapData, RingBuf};
+use unfreed_common::alloc::{Block, BlockKey};
+use unfreed_common::config::{Control, Ended};
+use unfreed_common::loss::{Loss, Note};
+use unfreed_common::stack::{STACK_RECORD_HEADER, StackTotals};
+use unfreed_common::thread::{Call, Thread};
+
+use super::batch;
+use super::load::Bpf;
+
+/// A stack that was seen for the first time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewStack {
+    /// Its id everywhere else.
+    pub hash: u64,
+    /// Addresses in the process, from the innermost outwards.
+    pub frames: Vec<u64>,
+}
+
+/// A stack's totals.
+#[derive(Debug, Clone, Copy)]
+pub struct StackEntry {
+    /// The stack's id.
+    pub hash: u64,
+    /// What it took and gave back so far.
+    pub totals: StackTotals,
+}
+
+/// A block that a realloc in flight has set aside: it is still live.
+#[derive(Debug, Clone, Copy)]
+pub struct PendingBlock(pub Block);
+
+impl Bpf {
+    /// Begins or ends the recording for `tgid`, at once and for all programs.
+    pub fn set_recording(&mut self, tgid: u32, recording: bool) -> anyhow::Result<()> {
+        let control = Control {
+            recording: recording.into(),
+            tgid,
+        };
+        self.control
+            .set(0, control, 0)
+            .context("switching the recording")
+    }
+
+    /// Whether and why the target ended the recording by itself.
+    pub fn ended(&self) -> anyhow::Result<Ended> {
+        self.ended.get(&0, 0).context("reading the map ENDED")
+    }
+
+    /// The ring of new stacks, once; poll its file descriptor, then give it to [`drain`].
+    pub fn take_ring(&mut self) -> Option<RingBuf<MapData>> {
+        self.new_stacks.take()
+    }
+
+    /// Calls `each` for every live block.
+    pub fn live_blocks(&self, mut each: impl FnMut(&Block)) -> anyhow::Result<()> {
+        self.for_each::<BlockKey, Block>("LIVE", |_, block| each(block))
+    }
+
+    /// Blocks set aside by reallocs that have not returned.
+    pub fn pending_blocks(&self) -> anyhow::Result<Vec<PendingBlock>> {
+        let mut pending = Vec::new();
+        self.for_each::<u32, Thread>("THREADS", |_, thread| {
+            let interrupted = thread
+                .interrupted
+                .iter()
+                .take(thread.interrupted_count as usize);
+            for call in std::iter::once(&thread.call).chain(interrupted) {
+                let Call {
+                    slot, has_old, old, ..
+                } = *call;
+                if slot != 0 && has_old != 0 {
+                    pending.push(PendingBlock(old));
+                }
+            }
+        })?;
+        Ok(pending)
+    }
+
+    /// Every stack's totals.
+    pub fn stacks(&self) -> anyhow::Result<Vec<StackEntry>> {
+        let mut stacks = Vec::new();
+        self.for_each::<u64, StackTotals>("STACKS", |&hash, &totals| {
+            stacks.push(StackEntry { hash, totals });
+        })?;
+        Ok(stacks)
+    }
+
+    /// Every loss counter, zeros included.
+    pub fn losses(&self) -> anyhow::Result<Vec<(Loss, u64)>> {
+        let counters = self.counters("LOSSES")?;
+        Loss::ALL
+            .iter()
+            .map(|&loss| Ok((loss, counters.get(&(loss as u32), 0)?)))
+            .collect()
+    }
+
+    /// Every other counter, by name.
+    pub fn notes(&self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let counters = self.counters("NOTES")?;
+        Note::ALL
+            .iter()
+            .map(|&note| Ok((note.name().to_owned(), counters.get(&(note as u32), 0)?)))
+            .collect()
+    }
+
+    fn counters(&self, name: &str) -> anyhow::Result<Array<&MapData, u64>> {
+        Array::try_from(self.map(name)?).with_context(|| format!("reading the map {name}"))
+    }
+
+    fn for_each<K: Pod, V: Pod>(&self, name: &str, each: impl FnMut(&K, &V)) -> anyhow::Result<()> {
+        let fd = map_fd(self.map(name)?)?;
+        batch::for_each(fd, each).with_context(|| format!("reading the map {name}"))
+    }
+
+    fn map(&self, name: &str) -> anyhow::Result<&Map> {
+        self.ebpf
+            .map(name)
+            .with_context(|| format!("the eBPF object has no map {name}"))
+    }
+}
+
+/// Takes all new stacks out of the ring.
+pub fn drain(ring: &mut RingBuf<MapData>, mut each: impl FnMut(NewStack)) {
+    while let Some(record) = ring.next() {
+        if let Some(stack) = parse(&record) {
+            each(stack);
+        }
+    }
+}
+
+/// A `StackRecord` as bytes: hash, tgid, depth, frames.
+fn parse(record: &[u8]) -> Option<NewStack> {
+    let hash = u64::from_ne_bytes(record.get(..8)?.try_into().ok()?);
+    let frames = record
+        .get(STACK_RECORD_HEADER..)?
+        .chunks_exact(8)
+        .map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()))
+        .collect();
+    Some(NewStack { hash, frames })
+}
+
+fn map_fd(map: &Map) -> io::Result<BorrowedFd<'_>> {
+    match map {
+        Map::HashMap(data) | Map::Array(data) => Ok(data.fd().as_fd()),
+        _ => Err(io::Error::other("not a hash map")),
+    }
+}

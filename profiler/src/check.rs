@@ -1,0 +1,244 @@
+//! Can this host do it? Each answer names the lack, its effect and the remedy. Asked before anything
+//! is attached, so that what follows may assume it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use procfs::process::Process as ProcFs;
+
+/// Something that profiling needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Privileges.
+    Capabilities,
+    /// eBPF not restricted by kernel lockdown.
+    NoLockdown,
+    /// Uprobes as perf events.
+    Uprobes,
+    /// Kernel type information.
+    Btf,
+    /// tracefs with the scheduler's and signals' tracepoints.
+    Tracepoints,
+}
+
+/// Everything that profiling needs, in the order in which to ask.
+pub const NEEDS: &[Need] = &[
+    Need::Capabilities,
+    Need::NoLockdown,
+    Need::Uprobes,
+    Need::Btf,
+    Need::Tracepoints,
+];
+
+/// Capability numbers, include/uapi/linux/capability.h, with what unfreed needs each for.
+const CAPABILITIES: [(u32, &str, &str); 3] = [
+    (39, "CAP_BPF", "load eBPF programs"),
+    (38, "CAP_PERFMON", "attach probes"),
+    (19, "CAP_SYS_PTRACE", "read the target's mappings"),
+];
+
+/// `CAP_SYS_ADMIN` stands for the first two.
+const CAP_SYS_ADMIN: u32 = 21;
+
+/// What a host answers. A field of its own for everything that is read, so that answers can be tested
+/// for hosts that are not here.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// Where sysfs is mounted.
+    pub sysfs: PathBuf,
+    /// Effective capabilities, one bit each.
+    pub capabilities: u64,
+}
+
+impl Host {
+    /// This one.
+    pub fn this() -> anyhow::Result<Self> {
+        let status = ProcFs::myself()
+            .and_then(|process| process.status())
+            .context("reading /proc/self/status: is proc mounted?")?;
+        Ok(Self {
+            sysfs: PathBuf::from("/sys"),
+            capabilities: status.capeff,
+        })
+    }
+
+    /// Fails with the lack, its effect and the remedy.
+    pub fn ask(&self, need: Need) -> anyhow::Result<()> {
+        match need {
+            Need::Capabilities => self.capabilities(),
+            Need::NoLockdown => self.lockdown(),
+            Need::Uprobes => self.exists(
+                "bus/event_source/devices/uprobe/type",
+                "this kernel has no uprobes (CONFIG_UPROBE_EVENTS), so no function of a program can \
+                 be probed; boot a kernel that has them, as every distribution's has",
+            ),
+            Need::Btf => self.exists(
+                "kernel/btf/vmlinux",
+                "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF), so the eBPF programs cannot be \
+                 checked against it; boot a kernel that has it, as every distribution's since 2020",
+            ),
+            Need::Tracepoints => self.tracepoints(),
+        }
+    }
+
+    fn capabilities(&self) -> anyhow::Result<()> {
+        let has = |bit: u32| self.capabilities >> bit & 1 == 1;
+        let lacking = CAPABILITIES
+            .iter()
+            .filter(|(bit, ..)| !(has(*bit) || *bit >= 38 && has(CAP_SYS_ADMIN)))
+            .map(|(_, name, purpose)| format!("{name} (to {purpose})"))
+            .collect::<Vec<_>>();
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        bail!(
+            "not permitted: unfreed lacks {}; run it as root (`sudo unfreed ...`), or give the \
+             binary these capabilities with setcap",
+            lacking.join(", ")
+        )
+    }
+
+    fn lockdown(&self) -> anyhow::Result<()> {
+        let mode = std::fs::read_to_string(self.sysfs.join("kernel/security/lockdown"));
+        if mode.is_ok_and(|mode| mode.contains("[confidentiality]")) {
+            bail!(
+                "the kernel is locked down (confidentiality), so eBPF may not read another \
+                 process's memory; boot with lockdown=integrity or without"
+            );
+        }
+        Ok(())
+    }
+
+    fn exists(&self, path: &str, lack: &str) -> anyhow::Result<()> {
+        if self.sysfs.join(path).exists() {
+            return Ok(());
+        }
+        bail!("{lack}")
+    }
+
+    fn tracepoints(&self) -> anyhow::Result<()> {
+        let places = ["kernel/tracing", "kernel/debug/tracing"].map(|place| self.sysfs.join(place));
+        let mounted = |place: &PathBuf| place.join("events/sched/sched_process_exit/id").exists();
+        if places.iter().any(mounted) {
+            return Ok(());
+        }
+        let [place, _] = &places;
+        if let Err(error) = mount_tracefs(place) {
+            bail!(
+                "tracefs is not mounted and cannot be mounted here ({error}), so the end of the \
+                 target would not be seen; run `mount -t tracefs tracefs {}` as root",
+                place.display()
+            );
+        }
+        if mounted(place) {
+            return Ok(());
+        }
+        bail!(
+            "this kernel has no scheduler tracepoints (CONFIG_FTRACE), so the end of the target \
+             would not be seen; boot a kernel that has them, as every distribution's has"
+        )
+    }
+}
+
+/// Fails with the first need that this host does not meet.
+pub fn host() -> anyhow::Result<()> {
+    let host = Host::this()?;
+    NEEDS.iter().try_for_each(|&need| host.ask(need))
+}
+
+/// Many files at a time are open: two for each probe.
+pub fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // When this fails, attaching says which limit was hit.
+        let _unchanged = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+fn mount_tracefs(place: &Path) -> nix::Result<()> {
+    use nix::mount::{MsFlags, mount};
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("tracefs"), place, Some("tracefs"), flags, None::<&str>)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host_with(files: &[(&str, &str)]) -> (tempfile::TempDir, Host) {
+        let sysfs = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = sysfs.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        let host = Host {
+            sysfs: sysfs.path().to_owned(),
+            capabilities: u64::MAX,
+        };
+        (sysfs, host)
+    }
+
+    fn message(host: &Host, need: Need) -> String {
+        format!("{:#}", host.ask(need).unwrap_err())
+    }
+
+    #[test]
+    fn missing_capabilities_are_named_with_the_remedy() {
+        let (_sysfs, mut host) = host_with(&[]);
+        host.capabilities = 0;
+        let message = message(&host, Need::Capabilities);
+        for part in ["CAP_BPF", "CAP_PERFMON", "CAP_SYS_PTRACE", "sudo", "setcap"] {
+            assert!(message.contains(part), "{part} is not in: {message}");
+        }
+    }
+
+    #[test]
+    fn sys_admin_stands_for_bpf_and_perfmon_but_not_for_ptrace() {
+        let (_sysfs, mut host) = host_with(&[]);
+        host.capabilities = 1 << CAP_SYS_ADMIN;
+        let message = message(&host, Need::Capabilities);
+        assert!(!message.contains("CAP_BPF"), "{message}");
+        assert!(message.contains("CAP_SYS_PTRACE"), "{message}");
+        host.capabilities |= 1 << 19;
+        host.ask(Need::Capabilities).unwrap();
+    }
+
+    #[test]
+    fn lockdown_is_an_error_only_when_confidential() {
+        let lockdown = "kernel/security/lockdown";
+        let (_a, host) = host_with(&[(lockdown, "none integrity [confidentiality]\n")]);
+        let message = message(&host, Need::NoLockdown);
+        assert!(message.contains("lockdown=integrity"), "{message}");
+        let (_b, host) = host_with(&[(lockdown, "none [integrity] confidentiality\n")]);
+        host.ask(Need::NoLockdown).unwrap();
+        let (_c, host) = host_with(&[]);
+        host.ask(Need::NoLockdown).unwrap();
+    }
+
+    #[test]
+    fn a_kernel_without_uprobes_is_named() {
+        let (_a, host) = host_with(&[]);
+        let message = message(&host, Need::Uprobes);
+        assert!(message.contains("CONFIG_UPROBE_EVENTS"), "{message}");
+        let (_b, host) = host_with(&[("bus/event_source/devices/uprobe/type", "7\n")]);
+        host.ask(Need::Uprobes).unwrap();
+    }
+
+    #[test]
+    fn a_kernel_without_btf_is_named() {
+        let (_a, host) = host_with(&[]);
+        let message = message(&host, Need::Btf);
+        assert!(message.contains("CONFIG_DEBUG_INFO_BTF"), "{message}");
+        let (_b, host) = host_with(&[("kernel/btf/vmlinux", "")]);
+        host.ask(Need::Btf).unwrap();
+    }
+
+    #[test]
+    fn tracefs_that_cannot_be_mounted_is_named_with_the_command() {
+        // There is no directory to mount it on.
+        let (_sysfs, host) = host_with(&[]);
+        let message = message(&host, Need::Tracepoints);
+        assert!(message.contains("mount -t tracefs"), "{message}");
+    }
+}

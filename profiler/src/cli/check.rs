@@ -1,0 +1,52 @@
+//! `unfreed check`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::bpf::{Bpf, Sizes};
+use crate::check::{Host, NEEDS};
+use crate::target::Target;
+
+/// Whether this host, and a process, can be profiled.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Also check this process
+    #[arg(short, long)]
+    pid: Option<u32>,
+}
+
+impl Check {
+    /// Prints one line for each answer. Status 1 when one is no.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        let host = Host::this()?;
+        let mut answers = NEEDS
+            .iter()
+            .map(|&need| (format!("{need:?}"), host.ask(need)))
+            .collect::<Vec<_>>();
+        if answers.iter().all(|(_, answer)| answer.is_ok()) {
+            answers.push(("Programs".into(), load()));
+        }
+        if let Some(pid) = self.pid {
+            answers.push((format!("Process {pid}"), Target::running(pid).map(drop)));
+        }
+        let mut status = ExitCode::SUCCESS;
+        for (what, answer) in answers {
+            match answer {
+                Ok(()) => println!("ok    {what}"),
+                Err(error) => {
+                    println!("FAIL  {what}: {error:#}");
+                    status = ExitCode::FAILURE;
+                }
+            }
+        }
+        Ok(status)
+    }
+}
+
+/// Whether the kernel takes every program.
+fn load() -> anyhow::Result<()> {
+    let mut bpf = Bpf::load(Sizes { live: 1024 })?;
+    bpf.load_all()?;
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! The command line. Flags become resolved settings here; nothing below sees a flag.
+
+mod check;
+mod heap;
+mod time;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Shows what a running process took and never gave back, by call stack.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit status: 0 done; 1 failed; 2 usage; 3 recorded, but events were lost."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Blocks of the heap that were allocated and not freed
+    #[command(alias = "memstacks")]
+    Heap(heap::Heap),
+    /// Whether this host, and a process, can be profiled; what to do if not
+    Check(check::Check),
+}
+
+/// The exit status of a recording that lost events; its result is written.
+const LOST: u8 = 3;
+
+impl Cli {
+    /// Does what was asked for. An error is to be printed, and the status is then 1.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Heap(heap) => heap.run(),
+            Command::Check(check) => check.run(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The heap view: probes on the functions of every allocator the process has.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+
+use anyhow::Context as _;
+
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+
+use crate::allocator::{self, Hints, Plan, Returns};
+use crate::bpf::{Bpf, Probe};
+use crate::source::Unstripped;
+use crate::target::{Module, Modules};
+use crate::warning::Warning;
+
+/// The state of the heap probes on one process.
+pub struct Heap {
+    pid: NonZeroU32,
+    hints: Hints,
+    unstripped: Option<Unstripped>,
+    /// Paths of the modules whose allocator is probed.
+    pub allocators: BTreeSet<String>,
+    /// Functions that are probed.
+    pub functions: usize,
+    /// What is doubtful so far.
+    pub warnings: Vec<Warning>,
+    /// Whether the executable is static and stripped.
+    pub stripped_static: bool,
+    /// Whether a probed function may be left by an exception.
+    throwing: bool,
+    /// Modules whose `__cxa_begin_catch` is probed.
+    caught: BTreeSet<usize>,
+}
+
+impl Heap {
+    /// Nothing is probed yet.
+    pub fn of(pid: NonZeroU32, hints: Hints, unstripped: Option<Unstripped>) -> Self {
+        Self {
+            pid,
+            hints,
+            unstripped,
+            allocators: BTreeSet::new(),
+            functions: 0,
+            warnings: Vec::new(),
+            stripped_static: false,
+            throwing: false,
+            caught: BTreeSet::new(),
+        }
+    }
+
+    /// Probes the allocators in the modules with these indices. `late`: the recording is running,
+    /// and the modules' code may have run already.
+    pub fn attach(
+        &mut self,
+        bpf: &mut Bpf,
+        modules: &Modules,
+        new: &[usize],
+        late: bool,
+    ) -> anyhow::Result<()> {
+        for &index in new {
+            let module = modules.get(index);
+            let probed = self
+                .attach_module(bpf, module)
+                .with_context(|| format!("probing {}", module.path))?;
+            if probed && late {
+                self.warnings.push(Warning::LateModule {
+                    module: module.path.clone(),
+                });
+            }
+        }
+        if self.throwing {
+            self.attach_caught(bpf, modules)?;
+        }
+        Ok(())
+    }
+
+    /// Probes the function by which C++ code says that an exception has reached its handler: calls
+    /// that the exception has left will not return.
+    fn attach_caught(&mut self, bpf: &mut Bpf, modules: &Modules) -> anyhow::Result<()> {
+        for (index, module) in modules.all().iter().enumerate() {
+            if !self.caught.insert(index) {
+                continue;
+            }
+            let (Some(bytes), Some(path)) = (module.bytes()?, module.open_path()) else {
+                continue;
+            };
+            if let Some(offset) = function_offset(&bytes, "__cxa_begin_catch") {
+                bpf.attach(Probe::caught(offset), &path, self.pid)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether the module has an allocator.
+    fn attach_module(&mut self, bpf: &mut Bpf, module: &Module) -> anyhow::Result<bool> {
+        if let Some(reason) = &module.unreadable {
+            self.warnings.push(Warning::UnreadableModule {
+                module: module.path.clone(),
+                reason: reason.clone(),
+            });
+        }
+        let (Some(bytes), Some(path)) = (module.bytes()?, module.open_path()) else {
+            return Ok(false);
+        };
+        let elf = match &self.unstripped {
+            Some(unstripped) => unstripped.instead_of(&module.path, &bytes)?,
+            None => &bytes,
+        };
+        let plan = match allocator::plan(elf, &self.hints) {
+            Ok(plan) => plan,
+            Err(error) => {
+                self.warnings.push(Warning::UnreadableModule {
+                    module: module.path.clone(),
+                    reason: error.to_string(),
+                });
+                return Ok(false);
+            }
+        };
+        let Plan {
+            functions,
+            refused,
+            stripped_static,
+        } = plan;
+        self.stripped_static |= stripped_static;
+        for refused in refused {
+            self.warnings.push(Warning::Unprobed {
+                symbol: refused.symbol,
+                module: module.path.clone(),
+                reason: refused.reason,
+            });
+        }
+        // A return instruction can belong to several functions (shared tails): one probe each.
+        let mut probes = BTreeSet::new();
+        for function in &functions {
+            probes.extend(Probe::of(function)?);
+        }
+        self.throwing |= functions
+            .iter()
+            .any(|function| matches!(function.returns, Returns::Instructions(_)));
+        for probe in probes {
+            bpf.attach(probe, &path, self.pid)?;
+        }
+        if functions.is_empty() {
+            return Ok(false);
+        }
+        self.functions += functions.len();
+        self.allocators.insert(module.path.clone());
+        Ok(true)
+    }
+}
+
+/// File offset of the function `name`, where the ELF file defines it.
+fn function_offset(elf: &[u8], name: &str) -> Option<u64> {
+    let file = object::File::parse(elf).ok()?;
+    let symbol = file
+        .dynamic_symbols()
+        .chain(file.symbols())
+        .find(|symbol| symbol.is_definition() && symbol.name() == Ok(name))?;
+    let section = file.section_by_index(symbol.section_index()?).ok()?;
+    let (offset, _) = section.file_range()?;
+    Some(symbol.address() - section.address() + offset)
+}

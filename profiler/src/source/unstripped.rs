@@ -1,0 +1,46 @@
+//! The symbols of a stripped executable, from a copy of it that has them.
+
+use anyhow::{Context as _, bail};
+use object::Object as _;
+
+/// An unstripped copy of the target's executable.
+pub struct Unstripped {
+    /// Path of the executable, as the process sees it.
+    exe: String,
+    copy: Vec<u8>,
+}
+
+impl Unstripped {
+    /// `copy` is the content of an ELF file that is `exe` with its symbols.
+    pub fn of(exe: String, copy: Vec<u8>) -> anyhow::Result<Self> {
+        object::File::parse(&*copy).context("it is not an ELF file")?;
+        Ok(Self { exe, copy })
+    }
+
+    /// The bytes in which to look for the functions of the module at `path`: the copy's for the
+    /// executable. Fails when the copy is of another program: its addresses would be wrong, and a
+    /// probe in the middle of an instruction breaks the target.
+    pub fn instead_of<'a>(&'a self, path: &str, bytes: &'a [u8]) -> anyhow::Result<&'a [u8]> {
+        if path != self.exe {
+            return Ok(bytes);
+        }
+        if text(bytes)? != text(&self.copy)? {
+            bail!(
+                "the file given with --allocator is not an unstripped copy of {path}: their code \
+                 differs; give the file from the same build"
+            );
+        }
+        Ok(&self.copy)
+    }
+}
+
+/// Where the code is and what it is.
+fn text(elf: &[u8]) -> anyhow::Result<(u64, Option<(u64, u64)>, &[u8])> {
+    use object::ObjectSection as _;
+    let file = object::File::parse(elf).context("it is not an ELF file")?;
+    let text = file
+        .section_by_name(".text")
+        .context("it has no section .text")?;
+    let data = text.data().context("its section .text is damaged")?;
+    Ok((text.address(), text.file_range(), data))
+}

@@ -1,0 +1,224 @@
+//! Addresses -> functions, files and lines; each distinct address once.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use blazesym::symbolize::source::{Elf, Source};
+use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
+
+use crate::collect::{RawFrame, RawFrames, RawProfile, RawStack};
+use crate::profile::{Frame, Profile, Stack, View};
+use crate::target::Module;
+use crate::warning::Warning;
+
+/// Where distributions put debug files that are split off.
+const DEBUG_DIRECTORIES: [&str; 2] = ["/usr/lib/debug", "/lib/debug"];
+
+/// How many addresses of a module are symbolized at a time.
+const BATCH: usize = 4096;
+
+/// A frame's address and whether it is a return address: then the call is the instruction before.
+type Key = (RawFrame, bool);
+
+/// Names every frame of a recording.
+pub fn symbolize(raw: RawProfile, modules: &[Module]) -> Profile {
+    let names = Names::of(&raw.stacks, modules);
+    let mut stacks = raw
+        .stacks
+        .iter()
+        .map(|stack| Stack {
+            weight: stack.weight,
+            frames: names.frames(&stack.frames),
+        })
+        .collect::<Vec<_>>();
+    stacks.sort_by(|a, b| {
+        let order = b.weight.cmp(&a.weight);
+        order.then_with(|| labels(a).cmp(labels(b)))
+    });
+    let losses = raw.losses.iter();
+    let lost = losses
+        .clone()
+        .filter(|(_, count)| *count > 0)
+        .map(|&(loss, count)| Warning::Lost {
+            reason: loss.name(),
+            count,
+            advice: loss.advice(),
+        });
+    Profile {
+        view: View::Heap,
+        mode: raw.mode,
+        process: raw.process,
+        started_at: raw.started_at,
+        duration: raw.duration,
+        min_age: raw.min_age,
+        end: raw.end,
+        totals: raw.totals,
+        memory: raw.memory,
+        warnings: lost.chain(raw.warnings).collect(),
+        losses: losses
+            .map(|&(loss, count)| (loss.name().to_owned(), count))
+            .collect(),
+        notes: raw.notes,
+        stacks,
+    }
+}
+
+fn labels(stack: &Stack) -> impl Iterator<Item = (Option<&str>, Option<u64>)> {
+    stack
+        .frames
+        .iter()
+        .map(|frame| (frame.function.as_deref(), frame.offset))
+}
+
+/// What every address of a recording is called.
+struct Names {
+    known: HashMap<Key, Vec<Arc<Frame>>>,
+}
+
+impl Names {
+    fn of(stacks: &[RawStack], modules: &[Module]) -> Self {
+        let mut addresses: Vec<BTreeSet<(u64, bool)>> = vec![BTreeSet::new(); modules.len()];
+        let mut known = HashMap::new();
+        for (frame, is_return) in stacks.iter().flat_map(|stack| keys(&stack.frames)) {
+            match frame.module {
+                Some(module) => {
+                    addresses[module].insert((frame.address, is_return));
+                }
+                None => {
+                    known.insert((frame, is_return), vec![Arc::new(unnamed(frame, None))]);
+                }
+            }
+        }
+        for (index, (module, addresses)) in modules.iter().zip(addresses).enumerate() {
+            let addresses = addresses.into_iter().collect::<Vec<_>>();
+            name_module(index, module, &addresses, &mut known);
+        }
+        Self { known }
+    }
+
+    fn frames(&self, frames: &RawFrames) -> Vec<Arc<Frame>> {
+        let placeholder = |label: &str| {
+            vec![Arc::new(Frame {
+                function: Some(label.to_owned()),
+                ..Frame::default()
+            })]
+        };
+        match frames {
+            RawFrames::Lost => placeholder("[stack lost]"),
+            RawFrames::Overflow => placeholder("[stack table full]"),
+            RawFrames::Known(_) => keys(frames)
+                .filter_map(|key| self.known.get(&key))
+                .flatten()
+                .cloned()
+                .collect(),
+        }
+    }
+}
+
+/// The frames of a stack; all but the first are return addresses.
+fn keys(frames: &RawFrames) -> impl Iterator<Item = Key> {
+    let frames = match frames {
+        RawFrames::Known(frames) => frames.as_slice(),
+        RawFrames::Lost | RawFrames::Overflow => &[],
+    };
+    frames
+        .iter()
+        .enumerate()
+        .map(|(index, &frame)| (frame, index > 0))
+}
+
+fn name_module(
+    index: usize,
+    module: &Module,
+    addresses: &[(u64, bool)],
+    known: &mut HashMap<Key, Vec<Arc<Frame>>>,
+) {
+    if addresses.is_empty() {
+        return;
+    }
+    // One symbolizer a module, so that its debug information is given back before the next one's.
+    let symbolizer = Symbolizer::builder()
+        .enable_code_info(true)
+        .enable_inlined_fns(true)
+        .enable_demangling(true)
+        .set_debug_dirs(Some(debug_directories(module)))
+        .build();
+    for batch in addresses.chunks(BATCH) {
+        let calls = batch
+            .iter()
+            .map(|&(address, is_return)| address - u64::from(is_return && address > 0))
+            .collect::<Vec<_>>();
+        // Debug information can be damaged where symbols are not.
+        let symbolized = symbolize_batch(&symbolizer, module, &calls, true)
+            .or_else(|_| symbolize_batch(&symbolizer, module, &calls, false))
+            .unwrap_or_default();
+        for (position, &(address, is_return)) in batch.iter().enumerate() {
+            let frame = RawFrame {
+                module: Some(index),
+                address,
+            };
+            let frames = match symbolized.get(position) {
+                Some(Symbolized::Sym(symbol)) => named(symbol, frame, module),
+                _ => vec![Arc::new(unnamed(frame, Some(module)))],
+            };
+            known.insert((frame, is_return), frames);
+        }
+    }
+}
+
+fn symbolize_batch<'a>(
+    symbolizer: &'a Symbolizer,
+    module: &Module,
+    addresses: &[u64],
+    debug_syms: bool,
+) -> anyhow::Result<Vec<Symbolized<'a>>> {
+    let path = module.open_path().context("not a file")?;
+    let mut elf = Elf::new(path);
+    elf.debug_syms = debug_syms;
+    let symbolized = symbolizer.symbolize(&Source::Elf(elf), Input::VirtOffset(addresses))?;
+    Ok(symbolized)
+}
+
+fn debug_directories(module: &Module) -> Vec<PathBuf> {
+    let mut directories = Vec::new();
+    if let Some(directory) = module.directory() {
+        directories.push(directory.join(".debug"));
+        directories.push(directory);
+    }
+    for directory in DEBUG_DIRECTORIES {
+        directories.push(module.root.join(directory.trim_start_matches('/')));
+        directories.push(PathBuf::from(directory));
+    }
+    directories
+}
+
+/// The function at an address and what the compiler put into it, innermost first.
+fn named(symbol: &Sym<'_>, frame: RawFrame, module: &Module) -> Vec<Arc<Frame>> {
+    let frame = |name: &str, code: Option<&CodeInfo<'_>>, inlined| {
+        Arc::new(Frame {
+            function: Some(name.to_owned()),
+            module: Some(module.path.clone()),
+            offset: Some(frame.address),
+            file: code.map(|code| code.to_path().to_string_lossy().into_owned()),
+            line: code.and_then(|code| code.line),
+            inlined,
+        })
+    };
+    let inlined = symbol
+        .inlined
+        .iter()
+        .rev()
+        .map(|function| frame(&function.name, function.code_info.as_ref(), true));
+    let outer = frame(&symbol.name, symbol.code_info.as_deref(), false);
+    inlined.chain([outer]).collect()
+}
+
+fn unnamed(frame: RawFrame, module: Option<&Module>) -> Frame {
+    Frame {
+        module: module.map(|module| module.path.clone()),
+        offset: Some(frame.address),
+        ..Frame::default()
+    }
+}

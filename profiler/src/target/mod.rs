@@ -1,0 +1,96 @@
+//! The process to be profiled: which one it is, what it has mapped, how it ends.
+
+mod memory;
+mod modules;
+mod pidfd;
+mod spawn;
+
+use std::num::NonZeroU32;
+
+use anyhow::{Context as _, bail};
+use procfs::process::Process as ProcFs;
+
+pub use memory::MemoryReading;
+pub use modules::{Location, Module, Modules};
+pub use pidfd::PidFd;
+pub use spawn::{SpawnError, Started, start};
+
+use crate::profile::Process;
+
+/// A process that can be profiled.
+pub struct Target {
+    /// Process id.
+    pub pid: NonZeroU32,
+    /// Readable when the process has ended.
+    pub pidfd: PidFd,
+    /// How it introduces itself.
+    pub process: Process,
+}
+
+impl Target {
+    /// Finds the running process `pid`. Fails with what to do when it cannot be profiled.
+    pub fn running(pid: u32) -> anyhow::Result<Self> {
+        let nonzero = NonZeroU32::new(pid).context("0 is not a process id")?;
+        let no_process = || {
+            format!(
+                "no process {pid}: it does not exist or has ended; \
+                 find the right one with `pgrep -a NAME` or `ps aux`"
+            )
+        };
+        // First the pidfd: from here on the pid cannot come to mean another process unnoticed.
+        let pidfd = PidFd::open(nonzero).with_context(no_process)?;
+        let proc = ProcFs::new(pid.cast_signed()).with_context(no_process)?;
+        let status = proc.status().with_context(no_process)?;
+        if status.tgid != pid.cast_signed() {
+            bail!(
+                "{pid} is a thread of process {0}, and a whole process is profiled; use -p {0}",
+                status.tgid
+            );
+        }
+        if status.state.starts_with('Z') {
+            bail!(
+                "process {pid} is a zombie: it has ended, or its main thread has; \
+                 there is nothing to attach to"
+            );
+        }
+        if status.vmsize.is_none() {
+            bail!("process {pid} is a kernel thread: it has no user memory to profile");
+        }
+        refuse_seccomp(pid, status.seccomp)?;
+        Ok(Self {
+            pid: nonzero,
+            pidfd,
+            process: introduce(&proc, pid),
+        })
+    }
+}
+
+/// The name and executable of a process; empty where they cannot be read.
+fn introduce(proc: &ProcFs, pid: u32) -> Process {
+    let comm = proc.stat().map(|stat| stat.comm).unwrap_or_default();
+    let exe = proc
+        .exe()
+        .map(|path| path.to_string_lossy().into_owned())
+        .unwrap_or_default();
+    Process { pid, comm, exe }
+}
+
+/// Linux 6.11 made return probes use a system call on x86-64, which a seccomp filter written before
+/// does not know: it kills the process. Since 6.14 (commit cf6cb56ef244) filters are not asked.
+fn refuse_seccomp(pid: u32, seccomp: Option<u32>) -> anyhow::Result<()> {
+    const SECCOMP_MODE_FILTER: u32 = 2;
+    if seccomp != Some(SECCOMP_MODE_FILTER) {
+        return Ok(());
+    }
+    let kernel = procfs::sys::kernel::Version::current().context("reading the kernel's version")?;
+    if (kernel.major, kernel.minor) >= (6, 11) && (kernel.major, kernel.minor) < (6, 14) {
+        bail!(
+            "process {pid} runs under a seccomp filter, and on Linux {}.{} such a filter can kill \
+             a process whose functions have return probes; profile it on Linux 6.14 or later, or \
+             run it without the filter (systemd: SystemCallFilter=, Docker: seccomp=unconfined)",
+            kernel.major,
+            kernel.minor
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! The sentences about a recording that more than one format holds.
+
+use crate::profile::{Mode, Profile, View, Weight};
+
+use super::{human, name};
+
+/// What a weight of this view is counted in, in the singular.
+pub fn noun(view: View) -> &'static str {
+    match view {
+        View::Heap => "block",
+    }
+}
+
+/// `27.75 MiB in 3,456 blocks`.
+pub fn weight(weight: Weight, view: View) -> String {
+    format!(
+        "{} in {}",
+        human::bytes(weight.bytes),
+        human::counted(weight.count, noun(view))
+    )
+}
+
+/// `redis-server (pid 1234)`.
+pub fn process(profile: &Profile) -> String {
+    let process = &profile.process;
+    format!("{} (pid {})", name::clean(&process.comm), process.pid)
+}
+
+/// The sum that the stacks of the profile are parts of.
+pub fn total(profile: &Profile) -> Weight {
+    match profile.mode {
+        Mode::Unfreed => profile.totals.unfreed,
+        Mode::All => profile.totals.taken,
+    }
+}
+
+/// What to say when there is nothing to show.
+pub fn nothing(profile: &Profile) -> &'static str {
+    match profile.mode {
+        Mode::Unfreed => "nothing was unfreed",
+        Mode::All => "nothing was taken",
+    }
+}
+
+/// The kernel's account next to ours: `RSS grew by 30.10 MiB; unfreed 27.75 MiB`.
+pub fn reconciliation(profile: &Profile) -> String {
+    let memory = &profile.memory;
+    let (before, after) = (memory.rss_before, memory.rss_after);
+    let change = if before == 0 && after == 0 {
+        "the change of RSS is not known".to_owned()
+    } else if after > before {
+        format!("RSS grew by {}", human::bytes(after - before))
+    } else if after < before {
+        format!("RSS shrank by {}", human::bytes(before - after))
+    } else {
+        "RSS did not change".to_owned()
+    };
+    format!(
+        "{change}; unfreed {}",
+        human::bytes(profile.totals.unfreed.bytes)
+    )
+}
+
+/// `nothing was lost`, or how many events, by reason: `3 events were lost (live_full 3)`.
+pub fn losses(profile: &Profile) -> String {
+    let lost = profile.lost();
+    if lost == 0 {
+        return "nothing was lost".to_owned();
+    }
+    let reasons = nonzero(&profile.losses);
+    let were = if lost == 1 { "was" } else { "were" };
+    format!("{} {were} lost ({reasons})", human::counted(lost, "event"))
+}
+
+/// The counters that are not zero: `reason 3, other 1`. Empty when all are.
+pub fn nonzero(counters: &std::collections::BTreeMap<String, u64>) -> String {
+    let nonzero: Vec<_> = counters
+        .iter()
+        .filter(|&(_, &count)| count > 0)
+        .map(|(reason, &count)| format!("{} {}", name::clean(reason), human::count(count)))
+        .collect();
+    nonzero.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write::sample;
+
+    #[test]
+    fn rss_grows_shrinks_stays_or_is_unknown() {
+        let mut profile = sample::profile();
+        profile.totals.unfreed.bytes = 1024;
+        for (before, after, expected) in [
+            (4096, 8192, "RSS grew by 4.00 KiB; unfreed 1.00 KiB"),
+            (8192, 4096, "RSS shrank by 4.00 KiB; unfreed 1.00 KiB"),
+            (4096, 4096, "RSS did not change; unfreed 1.00 KiB"),
+            (0, 0, "the change of RSS is not known; unfreed 1.00 KiB"),
+        ] {
+            profile.memory.rss_before = before;
+            profile.memory.rss_after = after;
+            assert_eq!(reconciliation(&profile), expected);
+        }
+    }
+
+    #[test]
+    fn losses_are_named() {
+        let mut profile = sample::profile();
+        profile.losses.clear();
+        profile.losses.insert("live_full".to_owned(), 0);
+        assert_eq!(losses(&profile), "nothing was lost");
+        profile.losses.insert("live_full".to_owned(), 1);
+        assert_eq!(losses(&profile), "1 event was lost (live_full 1)");
+        profile.losses.insert("stack_failed".to_owned(), 2000);
+        assert_eq!(
+            losses(&profile),
+            "2,001 events were lost (live_full 1, stack_failed 2,000)"
+        );
+    }
+}

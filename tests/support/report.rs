@@ -1,0 +1,110 @@
+//! What unfreed says: the JSON of a recording, as far as the tests read it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::ledger::Weight;
+
+/// A recording.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Report {
+    /// `unfreed` or `all`.
+    pub mode: String,
+    /// Sums over the process.
+    pub totals: Totals,
+    /// Events lost, by reason.
+    pub losses: BTreeMap<String, u64>,
+    /// What is doubtful about the result.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// Stacks, largest first.
+    pub stacks: Vec<Stack>,
+}
+
+/// Sums over the process.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Totals {
+    /// All that was taken.
+    pub taken: Weight,
+    /// What of that was given back.
+    pub given_back: Weight,
+    /// What of that was not.
+    pub unfreed: Weight,
+}
+
+/// One stack and its weight.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Stack {
+    /// Requested bytes.
+    pub bytes: u64,
+    /// Blocks.
+    pub count: u64,
+    /// From the innermost outwards.
+    pub frames: Vec<Frame>,
+}
+
+/// One frame of a stack; absent where unknown.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Frame {
+    /// Demangled name.
+    pub function: Option<String>,
+    /// Path of the module.
+    pub module: Option<String>,
+}
+
+impl Report {
+    /// Reads the JSON.
+    pub fn parse(text: &str) -> Result<Self> {
+        serde_json::from_str(text).context("unfreed's JSON is not what its contract says")
+    }
+
+    /// The reasons for which something was lost.
+    pub fn lost(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.losses.iter().filter(|(_, count)| **count > 0).map(|(name, count)| (name.as_str(), *count))
+    }
+
+    /// Weight by call site, and the weight of stacks that pass through none.
+    pub fn by_site(&self) -> (BTreeMap<String, Weight>, Weight) {
+        let mut sites: BTreeMap<String, Weight> = BTreeMap::new();
+        let mut elsewhere = Weight::default();
+        for stack in &self.stacks {
+            let weight = Weight { bytes: stack.bytes, count: stack.count };
+            match stack.site() {
+                Some(site) => *sites.entry(site.to_owned()).or_default() += weight,
+                None => elsewhere += weight,
+            }
+        }
+        (sites, elsewhere)
+    }
+}
+
+impl Stack {
+    /// The innermost call site it passes through. A stack read by frame pointers may lack the
+    /// site's inner function or, where that is there, the site itself: either names it.
+    fn site(&self) -> Option<&str> {
+        self.frames.iter().filter_map(|frame| frame.function.as_deref()).find_map(|function| {
+            function.starts_with("site_").then(|| function.strip_suffix("_inner").unwrap_or(function))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_site_gets_the_weight() {
+        let text = r#"{"mode":"unfreed","totals":{"taken":{"bytes":9,"count":3},"given_back":{"bytes":0,"count":0},
+            "unfreed":{"bytes":9,"count":3}},"losses":{"a":0,"b":2},"stacks":[
+            {"bytes":4,"count":1,"frames":[{"function":"malloc"},{"function":"site_a_inner"},{"function":"site_b"}]},
+            {"bytes":3,"count":1,"frames":[{"function":"malloc"},{},{"function":"site_a"}]},
+            {"bytes":2,"count":1,"frames":[{"function":"malloc"}]}]}"#;
+        let report = Report::parse(text).unwrap();
+        let (sites, elsewhere) = report.by_site();
+        assert_eq!(sites, BTreeMap::from([("site_a".to_owned(), Weight { bytes: 7, count: 2 })]));
+        assert_eq!(elsewhere, Weight { bytes: 2, count: 1 });
+        assert_eq!(report.lost().collect::<Vec<_>>(), [("b", 2)]);
+    }
+}
