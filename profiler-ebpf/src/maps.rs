@@ -31,6 +31,10 @@ pub static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(1 << 16, BP
 #[map]
 pub static BLANK_THREAD: Array<Thread> = Array::with_max_entries(1, 0);
 
+/// What a new stack starts with.
+#[map]
+pub static BLANK_TOTALS: Array<StackTotals> = Array::with_max_entries(1, 0);
+
 /// Written by the user side: whether events count.
 #[map]
 pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);

@@ -13,7 +13,7 @@ use unfreed_common::stack::{
 use unfreed_common::thread::Thread;
 
 use crate::loss::lost;
-use crate::maps::{NEW_STACKS, STACKS};
+use crate::maps::{BLANK_TOTALS, NEW_STACKS, STACKS};
 use crate::registers::Registers;
 
 /// A frame larger than this is taken for a register that is not a frame pointer.
@@ -78,25 +78,31 @@ fn hash(tgid: u32, record: &StackRecord) -> u64 {
 /// after the ring buffer took it, so a full ring delays a stack instead of losing it.
 #[inline(always)]
 fn store(hash: u64, record: &StackRecord) -> u64 {
-    if let Some(totals) = STACKS.get_ptr_mut(hash) {
-        // SAFETY: a pointer into a live element: elements of STACKS are never removed.
-        if unsafe { (*totals).sent } == 0 && send(record) {
-            // SAFETY: as above; every writer stores the same value.
-            unsafe { (*totals).sent = 1 };
-        }
-        return hash;
-    }
-    let fresh = StackTotals {
-        sent: u64::from(send(record)),
-        ..StackTotals::default()
+    let totals = match STACKS.get_ptr_mut(hash) {
+        Some(totals) => totals,
+        None => match insert(hash) {
+            Some(totals) => totals,
+            None => {
+                lost(Loss::StackMapFull);
+                return OVERFLOW_STACK;
+            }
+        },
     };
-    // Another thread may have been faster; then its element serves both.
-    if STACKS.insert(hash, fresh, u64::from(BPF_NOEXIST)).is_err() && STACKS.get_ptr(hash).is_none()
-    {
-        lost(Loss::StackMapFull);
-        return OVERFLOW_STACK;
+    // SAFETY: a pointer into an element, and elements of STACKS are never removed; every writer of
+    // the flag stores the same value.
+    unsafe {
+        if (*totals).sent == 0 && send(record) {
+            (*totals).sent = 1;
+        }
     }
     hash
+}
+
+#[inline(always)]
+fn insert(hash: u64) -> Option<*mut StackTotals> {
+    // Another thread may be faster; then its element serves both.
+    let _either_way = STACKS.insert(hash, BLANK_TOTALS.get(0)?, u64::from(BPF_NOEXIST));
+    STACKS.get_ptr_mut(hash)
 }
 
 #[inline(always)]

@@ -128,7 +128,7 @@ pub fn interrupt(thread: &mut Thread) {
         lost(Loss::SignalDepth);
         return;
     }
-    thread.interrupted[index] = thread.call;
+    copy(&mut thread.interrupted[index], &thread.call);
     thread.interrupted_count = index as u64 + 1;
     thread.call.slot = 0;
 }
@@ -150,7 +150,7 @@ pub fn drop_calls(tgid: u32, thread: &mut Thread) {
     }
     for index in 0..MAX_INTERRUPTED {
         if (index as u64) < thread.interrupted_count {
-            thread.call = thread.interrupted[index];
+            copy(&mut thread.call, &thread.interrupted[index]);
             abandon(tgid, thread);
         }
     }
@@ -195,7 +195,7 @@ fn resume(tgid: u32, thread: &mut Thread, slot: u64) -> bool {
                 // The handler was left without its allocation's return.
                 abandon(tgid, thread);
             }
-            thread.call = thread.interrupted[index];
+            copy(&mut thread.call, &thread.interrupted[index]);
             thread.interrupted_count = index as u64;
             return true;
         }
@@ -246,4 +246,33 @@ fn set_key(thread: &mut Thread, tgid: u32, address: u64) {
     thread.key.tgid = tgid;
     thread.key.padding = 0;
     thread.key.address = address;
+}
+
+/// Field by field: a copy of the whole would be a call of memmove, with a frame of its own.
+#[inline(always)]
+fn copy(to: &mut Call, from: &Call) {
+    let Call {
+        slot,
+        return_address,
+        function,
+        size,
+        argument,
+        stack,
+        kind,
+        seen,
+        has_old,
+        old,
+    } = from;
+    to.slot = *slot;
+    to.return_address = *return_address;
+    to.function = *function;
+    to.size = *size;
+    to.argument = *argument;
+    to.stack = *stack;
+    to.kind = *kind;
+    to.seen = *seen;
+    to.has_old = *has_old;
+    to.old.size = old.size;
+    to.old.stack = old.stack;
+    to.old.time = old.time;
 }

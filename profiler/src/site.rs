@@ -112,15 +112,14 @@ pub fn explore(code: &dyn Code, entry: u64, limits: &mut Limits<'_>) -> Result<G
             .range(..=address)
             .next_back()
             .map(|(_, part)| part.clone());
-        let extent = match part.filter(|part| part.contains(&address)) {
-            Some(part) => part,
-            None => {
-                let part = code.extent(address).ok_or(Lost::NoExtent(address))?;
-                if parts.insert(part.start, part.clone()).is_none() && limits.handlers {
-                    todo.extend(code.handlers(address));
-                }
-                part
+        let extent = if let Some(part) = part.filter(|part| part.contains(&address)) {
+            part
+        } else {
+            let part = code.extent(address).ok_or(Lost::NoExtent(address))?;
+            if parts.insert(part.start, part.clone()).is_none() && limits.handlers {
+                todo.extend(code.handlers(address));
             }
+            part
         };
         *limits.budget = limits.budget.checked_sub(1).ok_or(Lost::TooLong)?;
         let instruction = decode(code, address, &extent).ok_or(Lost::Undecodable(address))?;
@@ -198,13 +197,14 @@ fn step(
         }
     };
     let (kind, edges) = match instruction.flow_control() {
-        FlowControl::Next if instruction.mnemonic() == Mnemonic::Hlt => (Kind::End, Vec::new()),
-        FlowControl::Next => (Kind::Plain, vec![go()?]),
-        FlowControl::Interrupt if instruction.mnemonic() == Mnemonic::Int3 => {
+        FlowControl::Next | FlowControl::Interrupt | FlowControl::Exception
+            if traps(&instruction) =>
+        {
             (Kind::End, Vec::new())
         }
-        FlowControl::Interrupt => (Kind::Plain, vec![go()?]),
-        FlowControl::Exception => (Kind::End, Vec::new()),
+        FlowControl::Next | FlowControl::Interrupt | FlowControl::Exception => {
+            (Kind::Plain, vec![go()?])
+        }
         FlowControl::Return if instruction.mnemonic() == Mnemonic::Ret => {
             (Kind::Return, Vec::new())
         }
@@ -243,6 +243,12 @@ fn step(
     })
 }
 
+/// `hlt`, `int3`, `ud2`: what compilers put where control must not get to.
+fn traps(instruction: &Instruction) -> bool {
+    instruction.flow_control() == FlowControl::Exception
+        || matches!(instruction.mnemonic(), Mnemonic::Hlt | Mnemonic::Int3)
+}
+
 fn direct(instruction: &Instruction) -> Option<u64> {
     (instruction.op0_kind() == OpKind::NearBranch64).then(|| instruction.near_branch64())
 }
@@ -257,3 +263,6 @@ fn indirect(code: &dyn Code, instruction: &Instruction) -> Option<Place> {
     }
     code.slot(instruction.memory_displacement64())
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SITES = 256, NAME = 48, SLOTS = 1 << 21 };
+enum { SITES = 256, NAME = 48, SLOTS = 1 << 22 };
 
 struct weight {
     uint64_t bytes, count;
@@ -83,7 +83,7 @@ struct ledger_site *ledger_site(const char *name)
 
 static size_t home(uintptr_t block)
 {
-    return (size_t)(((uint64_t)block >> 3) * UINT64_C(0x9E3779B97F4A7C15) >> 43) & (SLOTS - 1);
+    return (size_t)(((uint64_t)block >> 3) * UINT64_C(0x9E3779B97F4A7C15) >> 42) & (SLOTS - 1);
 }
 
 static struct slot *find(uintptr_t block)

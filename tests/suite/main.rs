@@ -1,1 +1,5 @@
-//! The test suite.
+//! The test suite: one file for each behaviour.
+
+mod heap_matrix;
+mod redis;
+mod scale;

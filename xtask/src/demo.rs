@@ -22,7 +22,7 @@ pub fn task() -> Result<()> {
         );
     }
     setup::install(Scope::Build)?;
-    run::build_debug()?;
+    run::run(run::cargo().args(["build", "--package", "unfreed"]))?;
     let directory = run::root().join("demo");
     fs::create_dir_all(&directory).context("creating demo/")?;
     let service = Service::start(&compile(&directory)?)?;

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::image::{Defined, Image};
+use super::image::Image;
 use super::names::{self, API, Kind, Known};
+use super::symbols::Defined;
 use super::{Hints, PlanError};
 use crate::site::{self, Place};
 
@@ -31,7 +32,7 @@ pub fn collect(image: &Image<'_>, hints: &Hints) -> Result<Vec<Candidate>, PlanE
     let mut prefixed: HashMap<&[u8], Vec<(usize, Defined<'_>)>> = HashMap::new();
     let asked = hints.prefix.as_deref().map(str::as_bytes);
     let longest = *names::LONGEST;
-    for function in image.functions() {
+    for function in image.symbols.functions() {
         let name = function.name;
         if name.len() <= longest
             && let Ok(name) = str::from_utf8(name)

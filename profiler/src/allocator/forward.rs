@@ -84,6 +84,10 @@ fn replaces(outer: Shape, inner: Shape) -> bool {
 
 /// What is known on the way to an instruction. Few enough to try all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "five independent facts, not one state"
+)]
 struct State {
     /// Through another known function already.
     passed: bool,

@@ -1,17 +1,14 @@
 //! One ELF file: its segments, its symbols, and its code as `site` reads it.
 
-use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::ops::Range;
 
 use object::Endianness;
-use object::elf::{self, FileHeader64, Rela64, Sym64};
-use object::read::elf::{
-    Dyn, FileHeader, ProgramHeader, Rela, SectionHeader, SectionTable, Sym, SymbolTable,
-};
+use object::elf::{self, FileHeader64};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader};
 
 use super::PlanError;
 use super::frames::Frames;
+use super::symbols::Symbols;
 use crate::site::{Code, Place};
 
 /// The instruction sets this tool runs on.
@@ -23,25 +20,10 @@ pub enum Machine {
     Aarch64,
 }
 
-/// A function that a symbol defines.
-#[derive(Debug, Clone, Copy)]
-pub struct Defined<'data> {
-    /// As in the symbol table, without a version.
-    pub name: &'data [u8],
-    /// Virtual address as linked, in an executable segment.
-    pub address: u64,
-    /// In bytes; 0: not known.
-    pub size: u64,
-}
-
 type Header = FileHeader64<Endianness>;
 
 /// More segments than any linker writes; what comes after these is not looked at.
 const MAX_SEGMENTS: usize = 128;
-
-/// No name of interest is longer, and a name without an end must not be looked for to the end of
-/// the file once for each symbol.
-const MAX_NAME: usize = 256;
 
 /// A part of the file that is loaded.
 struct Segment<'data> {
@@ -58,28 +40,17 @@ impl<'data> Segment<'data> {
     }
 }
 
-/// A symbol table and the strings of its names.
-struct Symbols<'data> {
-    table: SymbolTable<'data, Header>,
-    strings: &'data [u8],
-}
-
 /// A parsed file. All offsets and sizes in it are untrusted.
 pub struct Image<'data> {
     data: &'data [u8],
     endian: Endianness,
     header: &'data Header,
     segments: Vec<Segment<'data>>,
-    sections: SectionTable<'data, Header>,
-    /// .symtab and .dynsym.
-    symbols: [Symbols<'data>; 2],
+    /// What is named in it.
+    pub symbols: Symbols<'data>,
     /// What instruction set it is for.
     pub machine: Machine,
     frames: Option<Frames<'data>>,
-    /// Addresses and sizes of all functions, sorted: for code without unwind information.
-    sizes: OnceCell<Vec<(u64, u64)>>,
-    /// GOT slots that the dynamic linker fills, with their symbol's index in .dynsym.
-    slots: OnceCell<HashMap<u64, u32>>,
 }
 
 impl<'data> Image<'data> {
@@ -106,31 +77,19 @@ impl<'data> Image<'data> {
                 })
             });
         let sections = header.sections(endian, data)?;
-        let symbols = |kind| -> Result<Symbols<'data>, PlanError> {
-            let table = sections.symbols(endian, data, kind)?;
-            let strings = sections.section(table.string_section());
-            let strings = strings
-                .and_then(|it| it.data(endian, data))
-                .unwrap_or_default();
-            Ok(Symbols { table, strings })
-        };
         let mut image = Self {
             data,
             endian,
             header,
             segments: segments.collect(),
-            symbols: [symbols(elf::SHT_SYMTAB)?, symbols(elf::SHT_DYNSYM)?],
-            sections,
+            symbols: Symbols::parse(data, endian, sections)?,
             machine,
             frames: None,
-            sizes: OnceCell::new(),
-            slots: OnceCell::new(),
         };
         let header = headers
             .iter()
             .find(|it| it.p_type(endian) == elf::PT_GNU_EH_FRAME);
-        let section = image
-            .sections
+        let section = sections
             .section_by_name(endian, b".eh_frame")
             .map(|(_, it)| {
                 let start = it.sh_addr(endian);
@@ -138,42 +97,6 @@ impl<'data> Image<'data> {
             });
         image.frames = Frames::parse(&image, header.map(|it| it.p_vaddr(endian)), section);
         Ok(image)
-    }
-
-    /// Every function that either symbol table defines; one that both define comes twice. Names
-    /// too long to be of interest are left out.
-    pub fn functions(&self) -> impl Iterator<Item = Defined<'data>> {
-        self.symbols.iter().flat_map(|symbols| {
-            symbols
-                .table
-                .iter()
-                .filter_map(|symbol| self.defined(symbols, symbol))
-        })
-    }
-
-    fn defined(
-        &self,
-        symbols: &Symbols<'data>,
-        symbol: &Sym64<Endianness>,
-    ) -> Option<Defined<'data>> {
-        if symbol.st_type() != elf::STT_FUNC || symbol.is_undefined(self.endian) {
-            return None;
-        }
-        Some(Defined {
-            name: self.name(symbols, symbol)?,
-            address: symbol.st_value(self.endian),
-            size: symbol.st_size(self.endian),
-        })
-    }
-
-    fn name(&self, symbols: &Symbols<'data>, symbol: &Sym64<Endianness>) -> Option<&'data [u8]> {
-        let rest = symbols
-            .strings
-            .get(symbol.st_name(self.endian) as usize..)?;
-        let rest = &rest[..rest.len().min(MAX_NAME)];
-        // Some linkers keep `name@@VERSION` in .symtab.
-        let end = rest.iter().position(|byte| matches!(byte, 0 | b'@'))?;
-        Some(&rest[..end])
     }
 
     /// The file offset of a virtual address in an executable segment.
@@ -217,38 +140,7 @@ impl<'data> Image<'data> {
             elf::ET_DYN => pie,
             _ => false,
         };
-        program && self.functions().next().is_none()
-    }
-
-    fn read_sizes(&self) -> Vec<(u64, u64)> {
-        let sized = self.functions().filter(|it| it.size > 0);
-        let mut sizes: Vec<_> = sized.map(|it| (it.address, it.size)).collect();
-        sizes.sort_unstable();
-        sizes
-    }
-
-    fn read_slots(&self) -> HashMap<u64, u32> {
-        let dynamic = self.symbols[1].table.section();
-        let mut slots = HashMap::new();
-        // Sections that overlap are no reason to read the file over and over.
-        let mut budget = self.data.len() / size_of::<Rela64<Endianness>>();
-        for section in self.sections.iter() {
-            let Ok(Some((relocations, link))) = section.rela(self.endian, self.data) else {
-                continue;
-            };
-            if link != dynamic || relocations.len() > budget {
-                continue;
-            }
-            budget -= relocations.len();
-            for relocation in relocations {
-                let kind = relocation.r_type(self.endian, false);
-                if matches!(kind, elf::R_X86_64_JUMP_SLOT | elf::R_X86_64_GLOB_DAT) {
-                    let symbol = relocation.r_sym(self.endian, false);
-                    slots.insert(relocation.r_offset(self.endian), symbol);
-                }
-            }
-        }
-        slots
+        program && self.symbols.functions().next().is_none()
     }
 }
 
@@ -264,12 +156,7 @@ impl Code for Image<'_> {
             .frames
             .as_ref()
             .and_then(|frames| frames.extent(address));
-        frame.or_else(|| {
-            let sizes = self.sizes.get_or_init(|| self.read_sizes());
-            let after = sizes.partition_point(|(start, _)| *start <= address);
-            let (start, size) = *sizes.get(after.checked_sub(1)?)?;
-            Some(start..start.checked_add(size)?).filter(|extent| extent.contains(&address))
-        })
+        frame.or_else(|| self.symbols.extent(address))
     }
 
     fn handlers(&self, address: u64) -> Vec<u64> {
@@ -279,16 +166,6 @@ impl Code for Image<'_> {
     }
 
     fn slot(&self, address: u64) -> Option<Place> {
-        let index = *self.slots.get_or_init(|| self.read_slots()).get(&address)?;
-        let symbols = &self.symbols[1];
-        let symbol = symbols
-            .table
-            .symbol(object::SymbolIndex(index as usize))
-            .ok()?;
-        if symbol.is_undefined(self.endian) {
-            let name = self.name(symbols, symbol)?;
-            return Some(Place::Elsewhere(String::from_utf8_lossy(name).into_owned()));
-        }
-        Some(Place::Here(symbol.st_value(self.endian)))
+        self.symbols.slot(address)
     }
 }

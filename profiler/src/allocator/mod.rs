@@ -18,6 +18,9 @@ mod image;
 pub mod names;
 mod plan;
 mod returns;
+mod symbols;
+#[cfg(test)]
+mod tests;
 
 pub use plan::plan;
 

@@ -7,6 +7,10 @@ use thiserror::Error;
 use unfreed_common::config::{Control, Ended};
 use unfreed_common::stack::{OVERFLOW_STACK, StackTotals};
 
+/// The compiled eBPF programs.
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/unfreed-ebpf"));
+
 /// The loaded programs and their maps. Dropping it detaches everything.
 pub struct Bpf {
     pub(super) ebpf: Ebpf,
@@ -47,10 +51,9 @@ pub enum LoadError {
 impl Bpf {
     /// Loads the object and creates its maps. Programs are loaded when they are first attached.
     pub fn load(sizes: Sizes) -> Result<Self, LoadError> {
-        let object = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/unfreed-ebpf"));
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("LIVE", sizes.live)
-            .load(object)
+            .load(OBJECT)
             .map_err(Box::new)?;
         let control = Array::try_from(take(&mut ebpf, "CONTROL")?)?;
         let ended = Array::try_from(take(&mut ebpf, "ENDED")?)?;

@@ -2,6 +2,8 @@
 
 mod attach;
 mod batch;
+#[cfg(test)]
+mod frames_test;
 mod load;
 mod read;
 

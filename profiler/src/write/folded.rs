@@ -1,18 +1,17 @@
 //! Folded stacks: one line a stack, root first, `;` between frames, a space, a whole number.
-//! What flamegraph.pl, inferno and speedscope read; see [`name::folded`] for what is replaced in
+//! What flamegraph.pl, inferno and speedscope read; see [`super::name::folded`] for what is replaced in
 //! names. Stacks whose names are the same make one line. Lines are sorted frame by frame.
 //!
 //! A stack that weighs nothing (of `malloc(0)`, by bytes) has no line: the readers of this format
 //! drop it or stumble over it. By count it has one. No stack, no line: an empty profile is an
 //! empty file.
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::{self, Write};
-use std::sync::Arc;
+use std::io::Write;
 
-use crate::profile::{Frame, Profile};
+use crate::profile::Profile;
 
-use super::{Options, Weigh, Writer, name};
+use super::lines::Lines;
+use super::{Options, Writer};
 
 /// The format.
 pub struct Folded;
@@ -32,90 +31,7 @@ impl Writer for Folded {
         options: &Options,
         out: &mut dyn Write,
     ) -> anyhow::Result<()> {
-        Ok(Lines::of(profile, options.weight).write(out)?)
-    }
-}
-
-/// The lines of a profile. Names are kept once: with 20,000 stacks of 60 C++ frames the lines
-/// themselves are a hundred megabytes.
-pub struct Lines {
-    /// Different names, sorted.
-    names: Vec<String>,
-    /// Indexes into `names`, root first, and the weight, which is not 0.
-    stacks: BTreeMap<Box<[u32]>, u64>,
-}
-
-impl Lines {
-    /// Merges the stacks of `profile` that have the same names.
-    pub fn of(profile: &Profile, weigh: Weigh) -> Self {
-        let stacks = || {
-            profile
-                .stacks
-                .iter()
-                .filter(|stack| weigh.of(stack.weight) > 0)
-        };
-
-        // a frame is shared by many stacks: its name is made once
-        let mut by_frame: HashMap<*const Frame, String> = HashMap::new();
-        for frame in stacks().flat_map(|stack| &stack.frames) {
-            by_frame
-                .entry(Arc::as_ptr(frame))
-                .or_insert_with(|| name::folded(&frame.label()));
-        }
-        let unknown = name::folded("");
-        let mut names: Vec<String> = by_frame.values().cloned().collect();
-        names.push(unknown.clone());
-        names.sort_unstable();
-        names.dedup();
-        let index = |name: &String| names.partition_point(|other| other < name) as u32;
-        let indexes: HashMap<*const Frame, u32> = by_frame
-            .iter()
-            .map(|(&frame, name)| (frame, index(name)))
-            .collect();
-        let nameless = index(&unknown);
-
-        let mut merged: BTreeMap<Box<[u32]>, u64> = BTreeMap::new();
-        for stack in stacks() {
-            let mut key: Box<[u32]> = stack
-                .frames
-                .iter()
-                .rev()
-                .map(|frame| indexes[&Arc::as_ptr(frame)])
-                .collect();
-            if key.is_empty() {
-                key = Box::new([nameless]);
-            }
-            *merged.entry(key).or_default() += weigh.of(stack.weight);
-        }
-        Self {
-            names,
-            stacks: merged,
-        }
-    }
-
-    /// Whether there is no line.
-    pub fn is_empty(&self) -> bool {
-        self.stacks.is_empty()
-    }
-
-    /// Each line, without the newline, in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = String> {
-        self.stacks.iter().map(|(frames, weight)| {
-            let mut line = String::new();
-            for (i, &frame) in frames.iter().enumerate() {
-                if i > 0 {
-                    line.push(';');
-                }
-                line.push_str(&self.names[frame as usize]);
-            }
-            line.push(' ');
-            line.push_str(&weight.to_string());
-            line
-        })
-    }
-
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        for line in self.iter() {
+        for line in Lines::of(profile, options.weight).iter() {
             writeln!(out, "{line}")?;
         }
         Ok(())
@@ -126,8 +42,9 @@ impl Lines {
 mod tests {
     use super::*;
     use crate::profile::{Stack, Weight};
-    use crate::write::sample;
+    use crate::write::{Weigh, name, sample};
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     fn folded(profile: &Profile, weight: Weigh) -> String {
         let mut out = Vec::new();

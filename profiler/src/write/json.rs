@@ -7,11 +7,11 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
-use serde_json::ser::Formatter;
 
 use crate::profile::{Frame, Process, ProcessMemory, Profile, Stack, Totals, Weight};
 use crate::warning::Warning;
 
+use super::json_layout::Layout;
 use super::{Options, Writer};
 
 /// The format.
@@ -32,7 +32,7 @@ impl Writer for Json {
         _options: &Options,
         out: &mut dyn Write,
     ) -> anyhow::Result<()> {
-        let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Lines::default());
+        let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Layout::default());
         document(profile)
             .serialize(&mut serializer)
             .map_err(io::Error::from)?;
@@ -224,74 +224,6 @@ fn frames<S: Serializer>(stack: &Stack, serializer: S) -> Result<S::Ok, S::Error
         })?;
     }
     sequence.end()
-}
-
-/// Breaks lines between the fields of the outermost object and between the elements of its
-/// arrays, and nowhere else.
-#[derive(Default)]
-struct Lines {
-    /// Of objects and arrays that are open.
-    depth: usize,
-    /// Whether the array that is a field of the outermost object has an element.
-    filled: bool,
-}
-
-impl Lines {
-    /// Before a value of the object or array that is open; `first` of it or not. On a line of its
-    /// own down to the depth of `lines`.
-    fn separate<W: ?Sized + Write>(
-        &self,
-        out: &mut W,
-        first: bool,
-        lines: usize,
-    ) -> io::Result<()> {
-        if !first {
-            out.write_all(b",")?;
-        }
-        if self.depth <= lines {
-            out.write_all(b"\n")?;
-            out.write_all(&b"    "[..self.depth.min(2) * 2])?;
-        } else if !first {
-            out.write_all(b" ")?;
-        }
-        Ok(())
-    }
-}
-
-impl Formatter for Lines {
-    fn begin_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.depth += 1;
-        out.write_all(b"{")
-    }
-
-    fn end_object<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.depth -= 1;
-        out.write_all(if self.depth == 0 { b"\n}" } else { b"}" })
-    }
-
-    fn begin_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.depth += 1;
-        out.write_all(b"[")
-    }
-
-    fn end_array<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        self.depth -= 1;
-        let broken = self.depth == 1 && std::mem::take(&mut self.filled);
-        out.write_all(if broken { b"\n  ]" } else { b"]" })
-    }
-
-    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        self.separate(out, first, 1)
-    }
-
-    fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        out.write_all(b": ")
-    }
-
-    fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        self.filled |= self.depth == 2;
-        self.separate(out, first, 2)
-    }
 }
 
 #[cfg(test)]

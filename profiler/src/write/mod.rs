@@ -5,12 +5,15 @@ mod folded;
 mod frames;
 pub mod human;
 mod json;
+mod json_layout;
+mod lines;
 mod name;
 mod output;
 mod shorten;
 mod summary;
 mod svg;
 mod text;
+mod wrap;
 
 #[cfg(test)]
 mod sample;

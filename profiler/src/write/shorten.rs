@@ -68,8 +68,8 @@ fn shorten_at(name: &str, depth: usize) -> String {
             operator.is_some_and(|signs| out[signs..].chars().all(|c| c.is_ascii_punctuation()));
         let leading = !after_operator && (out.is_empty() || out.ends_with([' ', '&', '*', ',']));
         match c {
-            '<' if leading => out.push_str(&format!("<{}>", shorten_at(inside, depth + 1))),
-            '{' => out.push_str(&format!("{{{}}}", shorten_at(inside, depth + 1))),
+            '<' if leading => out.extend(["<", &shorten_at(inside, depth + 1), ">"]),
+            '{' => out.extend(["{", &shorten_at(inside, depth + 1), "}"]),
             '[' => out.push_str(whole),
             _ if inside == "anonymous namespace" => out.push_str(whole),
             '<' if inside.len() <= BRIEF => out.push_str(whole),
@@ -190,7 +190,7 @@ mod tests {
                 "std::sort<..>",
             ),
             (
-                "unsigned long (anonymous namespace)::sum<Element>(Element*)",
+                "unsigned long (anonymous namespace)::sum<List::Node>(List::Node*)",
                 "(anonymous namespace)::sum<..>",
             ),
             (
@@ -201,7 +201,7 @@ mod tests {
                 "std::function<void (int)>::operator()(int) const",
                 "std::function<..>::operator()",
             ),
-            ("f<(1)<(2), Something>(int)", "f<..>"),
+            ("f<(a>b), Something>(int)", "f<..>"),
             (
                 "<alloc::vec::Vec<[u8; 32]> as shop::Basket>::fill",
                 "<alloc::vec::Vec<[u8; 32]> as shop::Basket>::fill",
@@ -218,7 +218,7 @@ mod tests {
                 "core::ops::function::FnOnce::call_once::<..>",
             ),
             ("unbalanced<a(b", "unbalanced<a(b"),
-            ("größe<ä, ö, ü>(ß)", "größe<ä, ö, ü>"),
+            ("größe<ä, ö>(ß)", "größe<ä, ö>"),
         ] {
             assert_eq!(shorten(name), expected, "{name}");
         }

@@ -1,5 +1,5 @@
 //! A flame graph to look at in a browser, made by inferno from the folded lines. Which stacks and
-//! frames it has is said in [`super::folded`].
+//! frames it has is said in [`super::folded`], except that a frame too narrow to be seen is not drawn.
 
 use std::io::Write;
 use std::str::FromStr;
@@ -9,11 +9,14 @@ use inferno::flamegraph::{self, Palette};
 
 use crate::profile::Profile;
 
-use super::folded::Lines;
+use super::lines::Lines;
 use super::{Options, Weigh, Writer, human, name, summary};
 
 /// Characters of a subtitle that fit into inferno's 1200 pixels.
 const SUBTITLE: usize = 150;
+
+/// Frames are drawn from this width on, in per cent of the whole: a tenth of a pixel.
+const NARROWEST: f64 = 0.01;
 
 /// The format.
 pub struct Svg;
@@ -54,7 +57,12 @@ impl Writer for Svg {
         // as a space) can come between two lines of one function, which is then drawn twice. Our
         // lines are sorted by frame; of a chart inferno keeps the order, and only turns it round.
         graph.flame_chart = true;
-        let lines: Vec<String> = lines.iter().rev().collect();
+        //
+        // What would be too narrow to be drawn is cut off before: with tens of thousands of
+        // stacks that is most of the text, and inferno has all of it in memory.
+        let least = (lines.total() as f64 * NARROWEST / 100.0) as u64;
+        graph.min_width = NARROWEST;
+        let lines: Vec<String> = lines.pruned(least).iter().rev().collect();
         flamegraph::from_lines(&mut graph, lines.iter().map(String::as_str), &mut *out)?;
         Ok(writeln!(out)?)
     }
@@ -259,6 +267,29 @@ mod tests {
         reversed.stacks.reverse();
         let options = Options::default();
         assert_eq!(svg(&profile, &options), svg(&reversed, &options));
+    }
+
+    #[test]
+    fn what_is_too_narrow_does_not_change_the_rest() {
+        let mut profile = sample::empty();
+        for i in 0..300 {
+            let (leaf, caller) = (format!("leaf{i}"), format!("caller{}", i % 7));
+            // from far below to far above the ten-thousandth
+            let bytes = 1 << (i % 30);
+            let names = ["malloc", &leaf, &caller, "main"];
+            profile.stacks.push(sample::stack(bytes, 1, &names));
+        }
+        let all: Vec<String> = Lines::of(&profile, Weigh::Bytes).iter().collect();
+        let mut graph = flamegraph::Options::default();
+        graph.count_name = "bytes".to_owned();
+        let mut direct = Vec::new();
+        flamegraph::from_lines(&mut graph, all.iter().map(String::as_str), &mut direct).unwrap();
+        let mut expected = tooltips(&String::from_utf8(direct).unwrap());
+        let mut actual = tooltips(&svg(&profile, &Options::default()));
+        expected.sort();
+        actual.sort();
+        assert!(expected.len() < 2 * all.len(), "something is not drawn");
+        assert_eq!(actual, expected);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::profile::{Frame, Mode, Profile, Stack, Weight};
 
 use super::frames::ours;
 use super::shorten::shorten;
+use super::wrap::{columns, fit, wrap};
 use super::{Options, Weigh, Writer, human, name, sum, summary};
 
 /// Columns.
@@ -216,50 +217,6 @@ fn wrap_frames(frames: &[Shown], width: usize) -> Vec<String> {
         format!("{lead}{}{place}", fit(&frame.name, room))
     });
     wrap(tokens, width)
-}
-
-/// Joins words by spaces into lines of at most `width` columns. Longer words are cut.
-fn wrap(words: impl Iterator<Item = String>, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in words {
-        let word = fit(&word, width);
-        match lines.last_mut() {
-            Some(line) if columns(line) + 1 + columns(&word) <= width => {
-                line.push(' ');
-                line.push_str(&word);
-            }
-            _ => lines.push(word),
-        }
-    }
-    lines
-}
-
-/// The end of the text, which says more than its beginning (`..::Class::method`), in at most
-/// `width` columns.
-fn fit(text: &str, width: usize) -> String {
-    if columns(text) <= width {
-        return text.to_owned();
-    }
-    let mut room = width - 2;
-    let mut start = text.len();
-    for (i, c) in text.char_indices().rev() {
-        let Some(left) = room.checked_sub(column(c)) else {
-            break;
-        };
-        room = left;
-        start = i;
-    }
-    format!("..{}", &text[start..])
-}
-
-fn columns(text: &str) -> usize {
-    text.chars().map(column).sum()
-}
-
-/// How wide a terminal shows it, at most: where scripts with wide characters begin, every one is
-/// taken for wide. Lines may break early then, and are never too wide.
-fn column(c: char) -> usize {
-    if c >= '\u{1100}' { 2 } else { 1 }
 }
 
 #[cfg(test)]

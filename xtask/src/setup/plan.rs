@@ -1,7 +1,6 @@
 //! What to install, and the commands for it: the same that are printed where they cannot be run.
 
 use std::fmt;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
@@ -53,19 +52,18 @@ impl Plan {
     /// How to get all of `missing` on this machine.
     pub fn of(machine: &Machine, missing: &[Need]) -> Self {
         let web = apt::knows(WEB.rustc[2]) || !apt::knows(PLAIN.rustc[2]);
-        let systemd = Path::new("/run/systemd/system").is_dir();
-        Self::with(machine, missing, if web { &WEB } else { &PLAIN }, systemd)
+        Self::with(machine, missing, if web { &WEB } else { &PLAIN })
     }
 
-    fn with(machine: &Machine, missing: &[Need], rust: &RustPackages, systemd: bool) -> Self {
+    fn with(machine: &Machine, missing: &[Need], rust: &RustPackages) -> Self {
         let mut plan = Self::default();
         for need in missing {
             match need {
                 Need::Package { name, .. } => {
                     plan.package(name);
-                    if *name == "redis-server" && systemd {
-                        // Its package starts it at every boot; the tests start their own.
-                        plan.command("systemctl", &["disable", "redis-server.service"]);
+                    if *name == "redis-server" {
+                        // Its package has it started at every boot; the tests start their own.
+                        plan.command("update-rc.d", &["redis-server", "disable"]);
                     }
                 }
                 Need::BpfRustc => {
@@ -144,13 +142,18 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sudo = if run::is_root() { "" } else { "sudo " };
         if self.needs_root() {
-            let sudo = if run::is_root() { "" } else { "sudo " };
             writeln!(f, "  {sudo}apt-get update")?;
             writeln!(f, "  {sudo}apt-get install {}", self.packages.join(" "))?;
         }
         for command in &self.commands {
-            writeln!(f, "  {}", run::shown(command))?;
+            let sudo = if command.get_program() == "update-rc.d" {
+                sudo
+            } else {
+                ""
+            };
+            writeln!(f, "  {sudo}{}", run::shown(command))?;
         }
         Ok(())
     }
@@ -178,7 +181,7 @@ mod tests {
     #[test]
     fn a_fresh_debian_gets_the_recipe() {
         let machine = machine(true, BpfRustc::Missing);
-        let plan = Plan::with(&machine, &machine.missing(), &WEB, false);
+        let plan = Plan::with(&machine, &machine.missing(), &WEB);
         assert_eq!(
             plan.packages,
             [
@@ -206,7 +209,7 @@ mod tests {
     #[test]
     fn without_rustup_nothing_is_linked() {
         let machine = machine(false, BpfRustc::Missing);
-        let plan = Plan::with(&machine, &[Need::BpfRustc], &PLAIN, false);
+        let plan = Plan::with(&machine, &[Need::BpfRustc], &PLAIN);
         assert_eq!(plan.packages, PLAIN.rustc);
         assert!(plan.commands.is_empty());
     }
@@ -219,14 +222,14 @@ mod tests {
             llvm: 22,
         };
         let nightly = machine(true, ready("nightly"));
-        let plan = Plan::with(&nightly, &[Need::BpfClippy], &WEB, false);
+        let plan = Plan::with(&nightly, &[Need::BpfClippy], &WEB);
         assert!(plan.packages.is_empty());
         assert_eq!(
             commands(&plan),
             ["rustup component add clippy --toolchain nightly"]
         );
         let linked = machine(true, ready(LINKED_TOOLCHAIN));
-        let plan = Plan::with(&linked, &[Need::BpfClippy], &WEB, false);
+        let plan = Plan::with(&linked, &[Need::BpfClippy], &WEB);
         assert_eq!(plan.packages, ["rust-web-clippy"]);
     }
 
@@ -237,12 +240,7 @@ mod tests {
             name: "redis-server",
             why: "",
         }];
-        let plan = Plan::with(&machine, &redis, &WEB, true);
-        assert_eq!(commands(&plan), ["systemctl disable redis-server.service"]);
-        assert!(
-            Plan::with(&machine, &redis, &WEB, false)
-                .commands
-                .is_empty()
-        );
+        let plan = Plan::with(&machine, &redis, &WEB);
+        assert_eq!(commands(&plan), ["update-rc.d redis-server disable"]);
     }
 }

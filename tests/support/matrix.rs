@@ -1,0 +1,211 @@
+//! Every program under every allocator it can run with.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::build::{self, Linkage};
+use crate::compare::{Side, compare};
+use crate::ledger::{Ledger, Weight};
+use crate::program::Program;
+use crate::unfreed::{Recording, Unfreed};
+
+/// Where a program's blocks come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allocator {
+    /// The shared glibc.
+    Glibc,
+    /// Debian's libjemalloc2, preloaded.
+    Jemalloc,
+    /// Debian's libtcmalloc-minimal4, preloaded.
+    Tcmalloc,
+    /// Debian's libmimalloc2.0, preloaded.
+    Mimalloc,
+    /// glibc inside the executable.
+    GlibcStatic,
+    /// The shared musl.
+    Musl,
+    /// musl inside the executable.
+    MuslStatic,
+    /// One that the program defines.
+    Own,
+    /// Rust's System, which is glibc.
+    RustSystem,
+    /// The crate tikv-jemallocator.
+    RustJemalloc,
+    /// The crate mimalloc.
+    RustMimalloc,
+}
+
+use Allocator::{
+    Glibc, GlibcStatic, Jemalloc, Mimalloc, Musl, MuslStatic, Own, RustJemalloc, RustMimalloc, RustSystem,
+    Tcmalloc,
+};
+
+const ANY_C: &[Allocator] = &[Glibc, Jemalloc, Tcmalloc, Mimalloc, GlibcStatic, Musl, MuslStatic];
+const ANY_CPLUSPLUS: &[Allocator] = &[Glibc, Jemalloc, Tcmalloc, Mimalloc, GlibcStatic];
+const ANY_SHARED: &[Allocator] = &[Glibc, Jemalloc, Tcmalloc, Mimalloc, Musl];
+
+/// The programs, and with what each of them runs.
+pub const PROGRAMS: &[(&str, &[Allocator])] = &[
+    ("functions", ANY_C),
+    ("extended", &[Jemalloc, Tcmalloc, Mimalloc]),
+    ("operators", ANY_CPLUSPLUS),
+    ("threads", ANY_C),
+    ("realloc_chain", ANY_C),
+    ("processes", ANY_C),
+    ("signals", ANY_C),
+    ("dlopen", ANY_SHARED),
+    ("mixer", ANY_CPLUSPLUS),
+    ("jumps", &[Own]),
+    ("interrupts", &[Own]),
+    ("rust", &[RustSystem, RustJemalloc, RustMimalloc]),
+];
+
+/// One program under one allocator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Case {
+    /// Its source's name.
+    pub program: &'static str,
+    /// Where its blocks come from.
+    pub allocator: Allocator,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_on_{}", self.program, self.allocator.name())
+    }
+}
+
+/// Every case.
+pub fn cases() -> impl Iterator<Item = Case> {
+    PROGRAMS.iter().flat_map(|&(program, allocators)| {
+        allocators.iter().map(move |&allocator| Case { program, allocator })
+    })
+}
+
+/// The result of a case.
+#[derive(Debug, Clone)]
+pub struct Row {
+    /// Which.
+    pub case: Case,
+    /// What the program says.
+    pub ledger: Ledger,
+    /// What unfreed says to be at no call site: the C library's own, such as a thread's.
+    pub elsewhere: Weight,
+    /// Numbers that are not what they have to be, as sentences.
+    pub wrong: Vec<String>,
+    /// Events that unfreed says to have lost.
+    pub lost: u64,
+}
+
+impl Allocator {
+    /// Used in names of tests and in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Glibc => "glibc",
+            Jemalloc => "jemalloc",
+            Tcmalloc => "tcmalloc",
+            Mimalloc => "mimalloc",
+            GlibcStatic => "glibc_static",
+            Musl => "musl",
+            MuslStatic => "musl_static",
+            Own => "own",
+            RustSystem => "system",
+            RustJemalloc => "tikv_jemallocator",
+            RustMimalloc => "mimalloc_crate",
+        }
+    }
+
+    /// By the name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        PROGRAMS.iter().flat_map(|(_, allocators)| *allocators).copied().find(|allocator| allocator.name() == name)
+    }
+
+    fn preload(self) -> Result<Option<PathBuf>> {
+        let (library, package) = match self {
+            Jemalloc => ("libjemalloc.so.2", "libjemalloc2"),
+            Tcmalloc => ("libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"),
+            Mimalloc => ("libmimalloc.so.2.0", "libmimalloc2.0"),
+            _ => return Ok(None),
+        };
+        ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"]
+            .iter()
+            .map(|directory| Path::new(directory).join(library))
+            .find(|path| path.exists())
+            .map(Some)
+            .with_context(|| format!("{library} is missing: apt-get install {package}, or cargo xtask setup"))
+    }
+
+    fn linkage(self) -> Linkage {
+        match self {
+            GlibcStatic => Linkage::Static,
+            Musl => Linkage::Musl,
+            MuslStatic => Linkage::MuslStatic,
+            _ => Linkage::Dynamic,
+        }
+    }
+}
+
+impl Case {
+    /// Builds and starts the program, up to the line that starts its workload.
+    pub fn start(self) -> Result<Program> {
+        let path = match self.allocator {
+            RustSystem => build::rust(""),
+            RustJemalloc => build::rust("jemalloc"),
+            RustMimalloc => build::rust("mimalloc"),
+            _ => build::program(self.program, self.allocator.linkage()),
+        }?;
+        let plugin = match self.program {
+            "dlopen" => Some(build::plugin("plugin", self.allocator.linkage())?),
+            _ => None,
+        };
+        Program::start(&path, plugin, self.allocator.preload()?.as_deref())
+    }
+
+    /// Runs it while unfreed records it, with `options` more for unfreed.
+    pub fn record(self, options: &[&str]) -> Result<(Ledger, Recording)> {
+        let mut program = self.start()?;
+        let unfreed = Unfreed::heap(program.pid(), options)?;
+        let ledger = program.run()?;
+        let recording = unfreed.stop()?;
+        program.finish().context("the program was harmed")?;
+        Ok((ledger, recording))
+    }
+
+    /// Records it and compares: what is outstanding, then in a second run all that was taken.
+    pub fn run(self) -> Result<Row> {
+        let context = || format!("heap_{self}");
+        let (ledger, recording) = self.record(&[]).with_context(context)?;
+        let mut wrong = Vec::new();
+        let mut note = |side, ledger: &Ledger, recording: &Recording| {
+            for difference in compare(ledger, &recording.report, side) {
+                wrong.push(format!("{side:?}: {difference}"));
+            }
+        };
+        note(Side::Outstanding, &ledger, &recording);
+        let (all_ledger, all) = self.record(&["--all"]).with_context(context)?;
+        note(Side::Taken, &all_ledger, &all);
+        let lost = [&recording, &all].iter().flat_map(|recording| recording.report.lost()).map(|(_, n)| n).sum();
+        Ok(Row { case: self, elsewhere: recording.report.by_site().1, ledger, wrong, lost })
+    }
+
+    /// Fails with every number that is wrong.
+    pub fn check(self) -> Result<()> {
+        let row = self.run()?;
+        ensure!(row.wrong.is_empty(), "heap_{self}:\n  {}", row.wrong.join("\n  "));
+        Ok(())
+    }
+}
+
+/// Runs every case, one after the other. A case that could not be run is an error in its place.
+pub fn run_all(mut each: impl FnMut(Case, &Result<Row>)) -> Vec<(Case, Result<Row>)> {
+    cases()
+        .map(|case| {
+            let row = case.run();
+            each(case, &row);
+            (case, row)
+        })
+        .collect()
+}
