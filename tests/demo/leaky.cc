@@ -101,7 +101,7 @@ class Service {
 };
 
 int main() {
-    // About 1,000 requests a second. Ends by itself, should nobody stop it.
+    // Fewer than 1,000 requests a second. Ends by itself, should nobody stop it.
     alarm(300);
     Service service;
     unsigned answers = 0;

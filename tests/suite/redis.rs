@@ -28,15 +28,24 @@ fn heap_of_redis_agrees_with_its_own_account() {
     let expected = after - before;
     let got = report.totals.unfreed.bytes;
     let difference = got.abs_diff(expected) as f64 / expected as f64;
-    println!("redis: used_memory grew by {expected}, unfreed {got}, difference {:.3} %", difference * 100.0);
+    println!(
+        "redis: used_memory grew by {expected}, unfreed {got}, difference {:.3} %",
+        difference * 100.0
+    );
     assert!(expected > 200_000_000, "redis kept only {expected} bytes");
     assert!(difference < 0.02, "redis says {expected}, unfreed {got}");
     assert_eq!(report.lost().collect::<Vec<_>>(), []);
 
     let tower = &report.stacks[0].frames;
     let own = tower.iter().any(|frame| {
-        frame.module.as_deref().is_some_and(|module| module.contains("/redis-"))
+        frame
+            .module
+            .as_deref()
+            .is_some_and(|module| module.contains("/redis-"))
     });
     assert!(own, "the tower does not pass through redis: {tower:?}");
-    assert!(redis.used_memory().is_ok(), "redis does not answer any more");
+    assert!(
+        redis.used_memory().is_ok(),
+        "redis does not answer any more"
+    );
 }

@@ -25,14 +25,32 @@ fn heap_of_two_million_blocks_over_twenty_thousand_stacks() {
     let report = &recording.report;
     assert_eq!(compare(&ledger, report, Side::Outstanding), []);
     assert_eq!(ledger.outstanding().count, 2_000_000);
-    let leaves = report.stacks.iter().filter(|stack| stack.count == 100).count();
+    let leaves = report
+        .stacks
+        .iter()
+        .filter(|stack| stack.count == 100)
+        .count();
     assert_eq!(leaves, 20_000, "stacks of 100 blocks");
     let paths: HashSet<Vec<Option<&str>>> = report
         .stacks
         .iter()
-        .map(|stack| stack.frames.iter().map(|frame| frame.function.as_deref()).collect())
+        .map(|stack| {
+            stack
+                .frames
+                .iter()
+                .map(|frame| frame.function.as_deref())
+                .collect()
+        })
         .collect();
     assert!(paths.len() >= 20_000, "only {} paths differ", paths.len());
-    assert!(recording.written_after <= Duration::from_secs(5), "written after {:?}", recording.written_after);
-    assert!(recording.peak_rss > 0 && recording.peak_rss < 300_000_000, "{} bytes", recording.peak_rss);
+    assert!(
+        recording.written_after <= Duration::from_secs(5),
+        "written after {:?}",
+        recording.written_after
+    );
+    assert!(
+        recording.peak_rss > 0 && recording.peak_rss < 300_000_000,
+        "{} bytes",
+        recording.peak_rss
+    );
 }

@@ -77,7 +77,8 @@ fn once(recipe: Recipe) -> Result<PathBuf> {
 
 fn build(recipe: Recipe) -> Result<PathBuf> {
     let directory = paths::target()?.join("programs");
-    std::fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("creating {}", directory.display()))?;
     match recipe {
         Recipe::Program(name, linkage) => compile(&directory, name, linkage, false),
         Recipe::Plugin(name, linkage) => compile(&directory, name, linkage, true),
@@ -88,7 +89,11 @@ fn build(recipe: Recipe) -> Result<PathBuf> {
 fn compile(directory: &Path, name: &str, linkage: Linkage, plugin: bool) -> Result<PathBuf> {
     let sources = paths::sources();
     let cplusplus = sources.join(format!("{name}.cc"));
-    let source = if cplusplus.exists() { &cplusplus } else { &sources.join(format!("{name}.c")) };
+    let source = if cplusplus.exists() {
+        &cplusplus
+    } else {
+        &sources.join(format!("{name}.c"))
+    };
     let (compiler, package) = match linkage {
         Linkage::Musl | Linkage::MuslStatic => ("musl-gcc", "musl-tools"),
         Linkage::Dynamic | Linkage::Static if cplusplus.exists() => ("g++", "g++"),
@@ -107,14 +112,18 @@ fn compile(directory: &Path, name: &str, linkage: Linkage, plugin: bool) -> Resu
         command.args(["-shared", "-fPIC"]);
     } else {
         // g++ takes the ledger for C, too.
-        command.args(["-x", "c"]).arg(sources.join("ledger.c")).args(["-pthread", "-rdynamic"]);
+        command
+            .args(["-x", "c"])
+            .arg(sources.join("ledger.c"))
+            .args(["-pthread", "-rdynamic"]);
     }
     if matches!(linkage, Linkage::Static | Linkage::MuslStatic) {
         command.args(["-static", "-DLEDGER_STATIC"]);
     }
-    in_place(&directory.join(format!("{name}{suffix}{extension}")), |output| {
-        run(command.arg("-o").arg(output), package)
-    })
+    in_place(
+        &directory.join(format!("{name}{suffix}{extension}")),
+        |output| run(command.arg("-o").arg(output), package),
+    )
 }
 
 /// In a target directory of its own: its features and flags are of no use to any other package.
@@ -125,14 +134,26 @@ fn cargo(directory: &Path, feature: &str) -> Result<PathBuf> {
     let target = directory.join("rust");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
-        .args(["build", "--release", "--locked", "--quiet", "--features", feature, "--manifest-path"])
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--quiet",
+            "--features",
+            feature,
+            "--manifest-path",
+        ])
         .arg(paths::sources().join("rust-ledger/Cargo.toml"))
         .arg("--target-dir")
         .arg(&target)
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env("RUSTFLAGS", "-C force-frame-pointers=yes");
     run(&mut command, "cargo")?;
-    let name = if feature.is_empty() { "system" } else { feature };
+    let name = if feature.is_empty() {
+        "system"
+    } else {
+        feature
+    };
     in_place(&directory.join(format!("rust-{name}")), |output| {
         std::fs::copy(target.join("release/rust-ledger"), output)
             .map(drop)

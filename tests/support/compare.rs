@@ -32,7 +32,11 @@ pub enum Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Site { site, expected, got } => write!(f, "{site}: expected {expected}, got {got}"),
+            Self::Site {
+                site,
+                expected,
+                got,
+            } => write!(f, "{site}: expected {expected}, got {got}"),
             Self::Lost { reason, count } => write!(f, "lost: {reason}: {count}"),
             Self::Totals(what) => write!(f, "totals: {what}"),
         }
@@ -55,17 +59,27 @@ pub fn compare(ledger: &Ledger, report: &Report, side: Side) -> Vec<Difference> 
     let names: BTreeSet<&String> = ledger.sites.keys().chain(got.keys()).collect();
     let mut differences = Vec::new();
     for name in names {
-        let expected = ledger.sites.get(name).map_or(Weight::default(), |site| match side {
-            Side::Outstanding => site.outstanding,
-            Side::Taken => site.taken,
-        });
+        let expected = ledger
+            .sites
+            .get(name)
+            .map_or(Weight::default(), |site| match side {
+                Side::Outstanding => site.outstanding,
+                Side::Taken => site.taken,
+            });
         let got = got.get(name).copied().unwrap_or_default();
         if expected != got {
-            differences.push(Difference::Site { site: name.clone(), expected, got });
+            differences.push(Difference::Site {
+                site: name.clone(),
+                expected,
+                got,
+            });
         }
     }
     for (reason, count) in report.lost() {
-        differences.push(Difference::Lost { reason: reason.to_owned(), count });
+        differences.push(Difference::Lost {
+            reason: reason.to_owned(),
+            count,
+        });
     }
     let stacks = got.values().fold(elsewhere, |sum, weight| sum + *weight);
     let totals = &report.totals;
@@ -74,7 +88,9 @@ pub fn compare(ledger: &Ledger, report: &Report, side: Side) -> Vec<Difference> 
         Side::Taken => totals.taken,
     };
     if stacks != total {
-        differences.push(Difference::Totals(format!("the stacks sum up to {stacks}, the total is {total}")));
+        differences.push(Difference::Totals(format!(
+            "the stacks sum up to {stacks}, the total is {total}"
+        )));
     }
     if totals.given_back + totals.unfreed != totals.taken {
         differences.push(Difference::Totals(format!("{totals:?} do not add up")));
@@ -107,14 +123,20 @@ mod tests {
 
     #[test]
     fn an_exact_recording_has_no_difference() {
-        assert_eq!(compare(&ledger(), &report(7, 0, "site_a"), Side::Outstanding), []);
+        assert_eq!(
+            compare(&ledger(), &report(7, 0, "site_a"), Side::Outstanding),
+            []
+        );
     }
 
     #[test]
     fn a_byte_too_many_is_seen_and_named() {
         let differences = compare(&ledger(), &report(8, 0, "site_a"), Side::Outstanding);
         assert_eq!(
-            differences.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            differences
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>(),
             ["site_a: expected 7 bytes in 2 blocks, got 8 bytes in 2 blocks"]
         );
     }
@@ -127,6 +149,9 @@ mod tests {
 
     #[test]
     fn what_was_given_back_counts_as_taken() {
-        assert_eq!(compare(&ledger(), &report(7, 0, "site_a"), Side::Taken).len(), 2);
+        assert_eq!(
+            compare(&ledger(), &report(7, 0, "site_a"), Side::Taken).len(),
+            2
+        );
     }
 }

@@ -20,7 +20,10 @@ impl Add for Weight {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { bytes: self.bytes + other.bytes, count: self.count + other.count }
+        Self {
+            bytes: self.bytes + other.bytes,
+            count: self.count + other.count,
+        }
     }
 }
 
@@ -70,12 +73,16 @@ impl Ledger {
 
     /// All sites together.
     pub fn taken(&self) -> Weight {
-        self.sites.values().fold(Weight::default(), |sum, site| sum + site.taken)
+        self.sites
+            .values()
+            .fold(Weight::default(), |sum, site| sum + site.taken)
     }
 
     /// All sites together.
     pub fn outstanding(&self) -> Weight {
-        self.sites.values().fold(Weight::default(), |sum, site| sum + site.outstanding)
+        self.sites
+            .values()
+            .fold(Weight::default(), |sum, site| sum + site.outstanding)
     }
 }
 
@@ -90,7 +97,15 @@ mod tests {
                 r#"{{"sites":{{"site_a":{{"taken":{{"bytes":5,"count":2}},"given_back":{{"bytes":{given},"count":1}},"outstanding":{{"bytes":2,"count":1}}}}}}}}"#
             )
         };
-        assert_eq!(Ledger::parse(&line(3)).unwrap().outstanding(), Weight { bytes: 2, count: 1 });
-        assert!(Ledger::parse(&line(4)).unwrap_err().to_string().contains("site_a"));
+        assert_eq!(
+            Ledger::parse(&line(3)).unwrap().outstanding(),
+            Weight { bytes: 2, count: 1 }
+        );
+        assert!(
+            Ledger::parse(&line(4))
+                .unwrap_err()
+                .to_string()
+                .contains("site_a")
+        );
     }
 }

@@ -39,11 +39,19 @@ pub enum Allocator {
 }
 
 use Allocator::{
-    Glibc, GlibcStatic, Jemalloc, Mimalloc, Musl, MuslStatic, Own, RustJemalloc, RustMimalloc, RustSystem,
-    Tcmalloc,
+    Glibc, GlibcStatic, Jemalloc, Mimalloc, Musl, MuslStatic, Own, RustJemalloc, RustMimalloc,
+    RustSystem, Tcmalloc,
 };
 
-const ANY_C: &[Allocator] = &[Glibc, Jemalloc, Tcmalloc, Mimalloc, GlibcStatic, Musl, MuslStatic];
+const ANY_C: &[Allocator] = &[
+    Glibc,
+    Jemalloc,
+    Tcmalloc,
+    Mimalloc,
+    GlibcStatic,
+    Musl,
+    MuslStatic,
+];
 const ANY_CPLUSPLUS: &[Allocator] = &[Glibc, Jemalloc, Tcmalloc, Mimalloc, GlibcStatic];
 const ANY_SHARED: &[Allocator] = &[Glibc, Jemalloc, Tcmalloc, Mimalloc, Musl];
 
@@ -81,7 +89,9 @@ impl fmt::Display for Case {
 /// Every case.
 pub fn cases() -> impl Iterator<Item = Case> {
     PROGRAMS.iter().flat_map(|&(program, allocators)| {
-        allocators.iter().map(move |&allocator| Case { program, allocator })
+        allocators
+            .iter()
+            .map(move |&allocator| Case { program, allocator })
     })
 }
 
@@ -120,7 +130,11 @@ impl Allocator {
 
     /// By the name.
     pub fn by_name(name: &str) -> Option<Self> {
-        PROGRAMS.iter().flat_map(|(_, allocators)| *allocators).copied().find(|allocator| allocator.name() == name)
+        PROGRAMS
+            .iter()
+            .flat_map(|(_, allocators)| *allocators)
+            .copied()
+            .find(|allocator| allocator.name() == name)
     }
 
     fn preload(self) -> Result<Option<PathBuf>> {
@@ -135,7 +149,9 @@ impl Allocator {
             .map(|directory| Path::new(directory).join(library))
             .find(|path| path.exists())
             .map(Some)
-            .with_context(|| format!("{library} is missing: apt-get install {package}, or cargo xtask setup"))
+            .with_context(|| {
+                format!("{library} is missing: apt-get install {package}, or cargo xtask setup")
+            })
     }
 
     fn linkage(self) -> Linkage {
@@ -187,14 +203,28 @@ impl Case {
         note(Side::Outstanding, &ledger, &recording);
         let (all_ledger, all) = self.record(&["--all"]).with_context(context)?;
         note(Side::Taken, &all_ledger, &all);
-        let lost = [&recording, &all].iter().flat_map(|recording| recording.report.lost()).map(|(_, n)| n).sum();
-        Ok(Row { case: self, elsewhere: recording.report.by_site().1, ledger, wrong, lost })
+        let lost = [&recording, &all]
+            .iter()
+            .flat_map(|recording| recording.report.lost())
+            .map(|(_, n)| n)
+            .sum();
+        Ok(Row {
+            case: self,
+            elsewhere: recording.report.by_site().1,
+            ledger,
+            wrong,
+            lost,
+        })
     }
 
     /// Fails with every number that is wrong.
     pub fn check(self) -> Result<()> {
         let row = self.run()?;
-        ensure!(row.wrong.is_empty(), "heap_{self}:\n  {}", row.wrong.join("\n  "));
+        ensure!(
+            row.wrong.is_empty(),
+            "heap_{self}:\n  {}",
+            row.wrong.join("\n  ")
+        );
         Ok(())
     }
 }

@@ -32,17 +32,36 @@ impl Program {
     ) -> Result<Self> {
         let errors = tempfile::tempfile().context("creating a file for the program's errors")?;
         let mut command = Command::new(path);
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors.try_clone()?);
+        command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(errors.try_clone()?);
         if let Some(library) = preload {
             command.env("LD_PRELOAD", library);
         }
-        let spawned = command.spawn().with_context(|| format!("starting {}", path.display()))?;
+        let spawned = command
+            .spawn()
+            .with_context(|| format!("starting {}", path.display()))?;
         let mut child = Owned::new(spawned);
         let stdin = child.child().stdin.take().context("the program's input")?;
-        let stdout = child.child().stdout.take().context("the program's output")?;
-        let mut program = Self { child, stdin, lines: Lines::of(stdout), errors };
+        let stdout = child
+            .child()
+            .stdout
+            .take()
+            .context("the program's output")?;
+        let mut program = Self {
+            child,
+            stdin,
+            lines: Lines::of(stdout),
+            errors,
+        };
         let line = program.line()?;
-        ensure!(line == "ready", "{} said {line:?} instead of \"ready\"", path.display());
+        ensure!(
+            line == "ready",
+            "{} said {line:?} instead of \"ready\"",
+            path.display()
+        );
         Ok(program)
     }
 
@@ -53,7 +72,9 @@ impl Program {
 
     /// Runs the workload to its end. The program then lives on, with its blocks.
     pub fn run(&mut self) -> Result<Ledger> {
-        self.stdin.write_all(b"go\n").context("starting the workload")?;
+        self.stdin
+            .write_all(b"go\n")
+            .context("starting the workload")?;
         Ledger::parse(&self.line()?)
     }
 
@@ -62,7 +83,12 @@ impl Program {
         // The line may come too late for a program that was killed: its status says so.
         let _ = self.stdin.write_all(b"end\n");
         let status = self.child.wait(LIMIT, || ())?;
-        ensure!(status.success(), "the program ended with {}{}", describe(status), self.said());
+        ensure!(
+            status.success(),
+            "the program ended with {}{}",
+            describe(status),
+            self.said()
+        );
         Ok(())
     }
 
@@ -71,13 +97,24 @@ impl Program {
             return Ok(line);
         }
         let status = self.child.wait(LIMIT, || ())?;
-        bail!("the program ended early with {}{}", describe(status), self.said());
+        bail!(
+            "the program ended early with {}{}",
+            describe(status),
+            self.said()
+        );
     }
 
     fn said(&mut self) -> String {
         let mut text = String::new();
         // Only decoration of another error.
-        let _ = self.errors.rewind().and_then(|()| self.errors.read_to_string(&mut text));
-        if text.is_empty() { text } else { format!("; it said: {}", text.trim_end()) }
+        let _ = self
+            .errors
+            .rewind()
+            .and_then(|()| self.errors.read_to_string(&mut text));
+        if text.is_empty() {
+            text
+        } else {
+            format!("; it said: {}", text.trim_end())
+        }
     }
 }

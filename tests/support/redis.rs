@@ -30,29 +30,50 @@ impl Redis {
     pub fn start() -> Result<Self> {
         let directory = tempfile::tempdir().context("creating a directory for redis")?;
         // Free now; if somebody is faster, redis says so and the test fails.
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+            .local_addr()?
+            .port();
         let spawned = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no"])
+            .args([
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--daemonize",
+                "no",
+            ])
             .args(["--port", &port.to_string(), "--logfile", "", "--dir"])
             .arg(directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .context("redis-server does not run: apt-get install redis-server, or cargo xtask setup")?;
+            .context(
+                "redis-server does not run: apt-get install redis-server, or cargo xtask setup",
+            )?;
         let mut server = Owned::new(spawned);
         let log = Lines::of(server.child().stdout.take().context("redis's log")?);
         let mut said = String::new();
         loop {
-            let Some(line) = log.next(LIMIT)? else { bail!("redis-server ended early: {said}") };
+            let Some(line) = log.next(LIMIT)? else {
+                bail!("redis-server ended early: {said}")
+            };
             if line.contains("Ready to accept connections") {
                 break;
             }
             said.push_str(&line);
             said.push('\n');
         }
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("connecting to redis")?;
+        let stream =
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("connecting to redis")?;
         stream.set_read_timeout(Some(LIMIT))?;
-        Ok(Self { server, stream: BufReader::new(stream), _directory: directory, _log: log })
+        Ok(Self {
+            server,
+            stream: BufReader::new(stream),
+            _directory: directory,
+            _log: log,
+        })
     }
 
     /// The server's process id.
@@ -64,7 +85,10 @@ impl Redis {
     pub fn used_memory(&mut self) -> Result<u64> {
         self.send("INFO memory\r\n")?;
         let header = self.line()?;
-        let length: usize = header.strip_prefix('$').context("no bulk string")?.parse()?;
+        let length: usize = header
+            .strip_prefix('$')
+            .context("no bulk string")?
+            .parse()?;
         let mut text = vec![0; length + 2];
         self.stream.read_exact(&mut text)?;
         String::from_utf8_lossy(&text)
@@ -99,12 +123,17 @@ impl Redis {
     }
 
     fn send(&mut self, text: &str) -> Result<()> {
-        self.stream.get_mut().write_all(text.as_bytes()).context("writing to redis")
+        self.stream
+            .get_mut()
+            .write_all(text.as_bytes())
+            .context("writing to redis")
     }
 
     fn line(&mut self) -> Result<String> {
         let mut line = String::new();
-        self.stream.read_line(&mut line).context("reading from redis")?;
+        self.stream
+            .read_line(&mut line)
+            .context("reading from redis")?;
         Ok(line.trim_end().to_owned())
     }
 }

@@ -62,7 +62,10 @@ impl Report {
 
     /// The reasons for which something was lost.
     pub fn lost(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.losses.iter().filter(|(_, count)| **count > 0).map(|(name, count)| (name.as_str(), *count))
+        self.losses
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(|(name, count)| (name.as_str(), *count))
     }
 
     /// Weight by call site, and the weight of stacks that pass through none.
@@ -70,7 +73,10 @@ impl Report {
         let mut sites: BTreeMap<String, Weight> = BTreeMap::new();
         let mut elsewhere = Weight::default();
         for stack in &self.stacks {
-            let weight = Weight { bytes: stack.bytes, count: stack.count };
+            let weight = Weight {
+                bytes: stack.bytes,
+                count: stack.count,
+            };
             match stack.site() {
                 Some(site) => *sites.entry(site.to_owned()).or_default() += weight,
                 None => elsewhere += weight,
@@ -84,9 +90,14 @@ impl Stack {
     /// The innermost call site it passes through. A stack read by frame pointers may lack the
     /// site's inner function or, where that is there, the site itself: either names it.
     fn site(&self) -> Option<&str> {
-        self.frames.iter().filter_map(|frame| frame.function.as_deref()).find_map(|function| {
-            function.starts_with("site_").then(|| function.strip_suffix("_inner").unwrap_or(function))
-        })
+        self.frames
+            .iter()
+            .filter_map(|frame| frame.function.as_deref())
+            .find_map(|function| {
+                function
+                    .starts_with("site_")
+                    .then(|| function.strip_suffix("_inner").unwrap_or(function))
+            })
     }
 }
 
@@ -103,7 +114,10 @@ mod tests {
             {"bytes":2,"count":1,"frames":[{"function":"malloc"}]}]}"#;
         let report = Report::parse(text).unwrap();
         let (sites, elsewhere) = report.by_site();
-        assert_eq!(sites, BTreeMap::from([("site_a".to_owned(), Weight { bytes: 7, count: 2 })]));
+        assert_eq!(
+            sites,
+            BTreeMap::from([("site_a".to_owned(), Weight { bytes: 7, count: 2 })])
+        );
         assert_eq!(elsewhere, Weight { bytes: 2, count: 1 });
         assert_eq!(report.lost().collect::<Vec<_>>(), [("b", 2)]);
     }

@@ -59,8 +59,14 @@ impl Unfreed {
         let stderr = Lines::of(child.child().stderr.take().context("unfreed's stderr")?);
         let mut said = String::new();
         loop {
-            let Some(line) = stderr.next(LIMIT).with_context(|| format!("unfreed said: {said}"))? else {
-                bail!("unfreed ended with {} before it recorded: {said}", describe(child.wait(LIMIT, || ())?));
+            let Some(line) = stderr
+                .next(LIMIT)
+                .with_context(|| format!("unfreed said: {said}"))?
+            else {
+                bail!(
+                    "unfreed ended with {} before it recorded: {said}",
+                    describe(child.wait(LIMIT, || ())?)
+                );
             };
             said.push_str(&line);
             said.push('\n');
@@ -68,7 +74,13 @@ impl Unfreed {
                 break;
             }
         }
-        Ok(Self { child, stderr, said, output, _directory: directory })
+        Ok(Self {
+            child,
+            stderr,
+            said,
+            output,
+            _directory: directory,
+        })
     }
 
     /// Stops the recording with SIGINT and reads what was written. Status 0 and 3 (something was
@@ -94,14 +106,22 @@ impl Unfreed {
         );
         let text = std::fs::read_to_string(&self.output)
             .with_context(|| format!("reading what unfreed wrote; it said: {said}"))?;
-        Ok(Recording { report: Report::parse(&text)?, status, stderr: self.said, written_after, peak_rss })
+        Ok(Recording {
+            report: Report::parse(&text)?,
+            status,
+            stderr: self.said,
+            written_after,
+            peak_rss,
+        })
     }
 }
 
 /// `VmHWM` of a process in bytes; `None` when it has ended.
 fn high_water_mark(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kilobytes * 1024)
 }

@@ -28,6 +28,8 @@ pub struct Frames<'data> {
     /// Made in its place, when first asked: first address and place of each entry, sorted.
     index: OnceCell<Vec<(u64, EhFrameOffset)>>,
     entries: EhFrame<Bytes<'data>>,
+    /// Virtual address of the entries.
+    start: u64,
     bases: BaseAddresses,
 }
 
@@ -54,6 +56,7 @@ impl<'data> Frames<'data> {
                 header: Some(parsed),
                 index: OnceCell::new(),
                 entries,
+                start,
                 bases,
             })
         });
@@ -67,6 +70,7 @@ impl<'data> Frames<'data> {
                 header: None,
                 index: OnceCell::new(),
                 entries,
+                start,
                 bases,
             })
         })
@@ -76,20 +80,29 @@ impl<'data> Frames<'data> {
         let read = |section: &EhFrame<_>, bases: &BaseAddresses, offset| {
             section.cie_from_offset(bases, offset)
         };
-        if let Some(header) = &self.header {
-            let table = header.table()?;
-            return table
-                .fde_for_address(&self.entries, &self.bases, address, read)
-                .ok();
-        }
-        let index = self.index.get_or_init(|| self.read_index());
-        let after = index.partition_point(|(start, _)| *start <= address);
-        let (_, place) = index.get(after.checked_sub(1)?)?;
+        let place = match &self.header {
+            // Not `fde_for_address`: its subtraction overflows on a damaged table (gimli 0.32.3).
+            Some(header) => match header.table()?.lookup(address, &self.bases).ok()? {
+                Pointer::Direct(entry) => self.place(entry)?,
+                Pointer::Indirect(_) => return None,
+            },
+            None => {
+                let index = self.index.get_or_init(|| self.read_index());
+                let after = index.partition_point(|(start, _)| *start <= address);
+                index.get(after.checked_sub(1)?)?.1
+            }
+        };
         let entry = self
             .entries
-            .fde_from_offset(&self.bases, *place, read)
+            .fde_from_offset(&self.bases, place, read)
             .ok()?;
         entry.contains(address).then_some(entry)
+    }
+
+    /// Of an entry, from its address.
+    fn place(&self, entry: u64) -> Option<EhFrameOffset> {
+        let offset = entry.checked_sub(self.start)?;
+        Some(EhFrameOffset(usize::try_from(offset).ok()?))
     }
 
     fn read_index(&self) -> Vec<(u64, EhFrameOffset)> {

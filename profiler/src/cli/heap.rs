@@ -99,9 +99,9 @@ impl Heap {
             top: self.top,
             title: self.title.clone(),
         };
-        let profile = pipeline::record(&self.into_settings())?;
-        write_all(&profile, &options, &outputs)?;
-        Ok(match profile.lost() {
+        let recorded = pipeline::record(&self.into_settings())?;
+        write_all(&recorded.profile, &options, &outputs)?;
+        Ok(match recorded.profile.lost() {
             0 => ExitCode::SUCCESS,
             _ => ExitCode::from(LOST),
         })
@@ -147,17 +147,23 @@ impl Heap {
     }
 }
 
-/// Writes every output, also when one fails; then fails with the first failure.
+/// Writes every output, also when one fails; then fails with all the failures.
 fn write_all(
     profile: &Profile,
     options: &Options,
     outputs: &[(Destination, &'static dyn Writer)],
 ) -> anyhow::Result<()> {
-    let written = outputs
+    let failures = outputs
         .iter()
-        .map(|(to, writer)| to.write(|out| writer.write(profile, options, out)))
+        .filter_map(|(to, writer)| {
+            let written = to.write(|out| writer.write(profile, options, out));
+            written.err().map(|error| format!("{error:#}"))
+        })
         .collect::<Vec<_>>();
-    written.into_iter().collect()
+    if failures.is_empty() {
+        return Ok(());
+    }
+    anyhow::bail!("{}", failures.join("; "))
 }
 
 fn format_names() -> clap::builder::PossibleValuesParser {

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
 use crate::allocator::{self, Hints, Plan, Returns};
 use crate::bpf::{Bpf, Probe};
+use crate::profile::Process;
 use crate::source::Unstripped;
 use crate::target::{Module, Modules};
 use crate::warning::Warning;
@@ -19,13 +20,13 @@ pub struct Heap {
     hints: Hints,
     unstripped: Option<Unstripped>,
     /// Paths of the modules whose allocator is probed.
-    pub allocators: BTreeSet<String>,
+    allocators: BTreeSet<String>,
     /// Functions that are probed.
-    pub functions: usize,
+    functions: usize,
     /// What is doubtful so far.
     pub warnings: Vec<Warning>,
     /// Whether the executable is static and stripped.
-    pub stripped_static: bool,
+    stripped_static: bool,
     /// Whether a probed function may be left by an exception.
     throwing: bool,
     /// Modules whose `__cxa_begin_catch` is probed.
@@ -72,6 +73,37 @@ impl Heap {
             self.attach_caught(bpf, modules)?;
         }
         Ok(())
+    }
+
+    /// Says that everything is attached: the line that programs wait for.
+    pub fn announce(&self, process: &Process) {
+        let allocators = self.allocators.iter().cloned().collect::<Vec<_>>();
+        eprintln!(
+            "recording {} ({}): {} functions of {}",
+            process.pid,
+            process.comm,
+            self.functions,
+            allocators.join(", ")
+        );
+    }
+
+    /// Fails when nothing is probed, with what to do about it.
+    pub fn require_allocator(&self, process: &Process) -> anyhow::Result<()> {
+        if !self.allocators.is_empty() {
+            return Ok(());
+        }
+        let why = if self.stripped_static {
+            "its executable is statically linked and stripped of symbols, so the functions of its \
+             allocator cannot be found"
+        } else {
+            "no module of it defines malloc or another allocator's functions"
+        };
+        bail!(
+            "no allocator found in process {} ({}): {why}. `unfreed pages` works without one; or \
+             name the allocator with --allocator PATH or --allocator PREFIX",
+            process.pid,
+            process.exe
+        );
     }
 
     /// Probes the function by which C++ code says that an exception has reached its handler: calls

@@ -1,7 +1,9 @@
 //! The symbols of a stripped executable, from a copy of it that has them.
 
+use std::path::Path;
+
 use anyhow::{Context as _, bail};
-use object::Object as _;
+use object::{Object as _, ObjectSection as _};
 
 /// An unstripped copy of the target's executable.
 pub struct Unstripped {
@@ -11,10 +13,17 @@ pub struct Unstripped {
 }
 
 impl Unstripped {
-    /// `copy` is the content of an ELF file that is `exe` with its symbols.
-    pub fn of(exe: String, copy: Vec<u8>) -> anyhow::Result<Self> {
-        object::File::parse(&*copy).context("it is not an ELF file")?;
-        Ok(Self { exe, copy })
+    /// Reads the file at `path`, the executable `exe` of the target with its symbols.
+    pub fn read(path: &Path, exe: &str) -> anyhow::Result<Self> {
+        let using = || format!("using --allocator {}", path.display());
+        let copy = std::fs::read(path).with_context(using)?;
+        object::File::parse(&*copy)
+            .context("it is not an ELF file")
+            .with_context(using)?;
+        Ok(Self {
+            exe: exe.to_owned(),
+            copy,
+        })
     }
 
     /// The bytes in which to look for the functions of the module at `path`: the copy's for the
@@ -36,7 +45,6 @@ impl Unstripped {
 
 /// Where the code is and what it is.
 fn text(elf: &[u8]) -> anyhow::Result<(u64, Option<(u64, u64)>, &[u8])> {
-    use object::ObjectSection as _;
     let file = object::File::parse(elf).context("it is not an ELF file")?;
     let text = file
         .section_by_name(".text")

@@ -37,16 +37,16 @@ impl Target {
                  find the right one with `pgrep -a NAME` or `ps aux`"
             )
         };
-        // First the pidfd: from here on the pid cannot come to mean another process unnoticed.
-        let pidfd = PidFd::open(nonzero).with_context(no_process)?;
         let proc = ProcFs::new(pid.cast_signed()).with_context(no_process)?;
-        let status = proc.status().with_context(no_process)?;
-        if status.tgid != pid.cast_signed() {
+        let tgid = proc.status().with_context(no_process)?.tgid;
+        if tgid != pid.cast_signed() {
             bail!(
-                "{pid} is a thread of process {0}, and a whole process is profiled; use -p {0}",
-                status.tgid
+                "{pid} is a thread of process {tgid}, and a whole process is profiled; use -p {tgid}"
             );
         }
+        // From here on the pid cannot come to mean another process unnoticed.
+        let pidfd = PidFd::open(nonzero).with_context(no_process)?;
+        let status = proc.status().with_context(no_process)?;
         if status.state.starts_with('Z') {
             bail!(
                 "process {pid} is a zombie: it has ended, or its main thread has; \

@@ -79,6 +79,8 @@ fn shorten_at(name: &str, depth: usize) -> String {
             _ => {
                 if !parameters && let Some(space) = space {
                     out.drain(..=space);
+                    // it came after the space: none is noted once there is an operator
+                    operator = operator.map(|signs| signs - space - 1);
                 }
                 parameters = true;
                 rest = without_qualifiers(rest);
@@ -175,6 +177,10 @@ mod tests {
             ("operator<(A const&, A const&)", "operator<"),
             ("operator<=>(A const&, A const&)", "operator<=>"),
             ("operator&(A const&, A const&)", "operator&"),
+            (
+                "unsigned long operator&<int>(A const&)[]",
+                "operator&<int>[]",
+            ),
             ("my_operator<Arguments>(int)", "my_operator<..>"),
             ("std::set<int>::find(int)", "std::set<int>::find"),
             (

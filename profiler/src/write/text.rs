@@ -292,6 +292,9 @@ mod tests {
         };
         let text = text(&profile, &options);
         assert_eq!(widest(&text), WIDTH, "{text}");
+        let (_, table) = text.split_once("innermost first\n").unwrap();
+        let leads: Vec<_> = table.lines().filter(|line| line.contains(" < ")).collect();
+        assert_eq!(leads.len(), 3, "{text}");
         assert!(text.contains("nested::Map<..>::insert"), "{text}");
     }
 

@@ -6,7 +6,13 @@ use std::process::ExitCode;
 use unfreed_tests::matrix::{self, Row};
 
 fn line(row: &Row) -> String {
-    let Row { case, ledger, elsewhere: _, wrong, lost } = row;
+    let Row {
+        case,
+        ledger,
+        elsewhere: _,
+        wrong,
+        lost,
+    } = row;
     let (taken, outstanding) = (ledger.taken(), ledger.outstanding());
     format!(
         "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
@@ -36,9 +42,17 @@ fn main() -> ExitCode {
     for (case, row) in &rows {
         match row {
             Ok(row) => println!("{}", line(row)),
-            Err(_) => println!("| {} | {} | | | | | | not run | |", case.program, case.allocator.name()),
+            Err(_) => println!(
+                "| {} | {} | | | | | | not run | |",
+                case.program,
+                case.allocator.name()
+            ),
         }
         exact &= row.as_ref().is_ok_and(|row| row.wrong.is_empty());
     }
-    if exact { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if exact {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

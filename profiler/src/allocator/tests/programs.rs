@@ -160,3 +160,22 @@ fn tail_calls_into_the_unknown_are_refused() {
     );
     check_sites(&elf, &plan);
 }
+
+/// No jump leads to what an exception handler does: the unwinder does.
+#[test]
+fn returns_behind_exception_handlers_are_found() {
+    let source = "
+        #include <new>
+        char arena[1 << 16];
+        std::size_t tries;
+        __attribute__((noinline)) void look() { if (++tries > 9) throw 1; }
+        void *operator new(std::size_t) { try { for (;;) look(); } catch (int) { return arena; } }
+        int main() { return *new int; }";
+    let elf = build("g++", &["-O2", "-fno-inline"], source);
+    let plan = plan_of(&elf);
+    let Returns::Instructions(sites) = returns(&plan, "_Znwm") else {
+        panic!("{plan:?}");
+    };
+    assert_eq!(sites.len(), 1, "{sites:x?}");
+    check_sites(&elf, &plan);
+}

@@ -1,22 +1,18 @@
-//! Select -> attach -> collect -> symbolize -> [`Profile`]. What to do with the profile is the
-//! caller's matter.
+//! One recording: attach, watch, end, collect.
 
-use std::ffi::OsString;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use unfreed_common::config::ended;
 
-use crate::allocator::Hints;
+use super::{Detaching, Recorded, Selection, Settings, progress};
 use crate::bpf::{self, Bpf, NewStack, Ring, Sizes};
-use crate::check;
 use crate::collect::{self, RawProfile, Stacks};
-use crate::profile::{End, Mode, ProcessMemory, Profile};
+use crate::profile::{End, ProcessMemory};
 use crate::source::{Heap, Unstripped};
 use crate::symbolize::symbolize;
 use crate::target::{self, MemoryReading, Modules, Started, Target};
@@ -27,48 +23,8 @@ const TICK: Duration = Duration::from_millis(500);
 /// How long programs that were running when the recording ended may take to finish.
 const SETTLE: Duration = Duration::from_millis(5);
 
-/// What to record.
-#[derive(Debug, Clone)]
-pub enum Selection {
-    /// A running process.
-    Pid(u32),
-    /// A command to be started.
-    Command(Vec<OsString>),
-}
-
-/// How to record.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The target.
-    pub selection: Selection,
-    /// When to end; `None`: at Ctrl-C or the target's end.
-    pub duration: Option<Duration>,
-    /// What younger blocks are left out.
-    pub min_age: Duration,
-    /// What the stacks weigh.
-    pub mode: Mode,
-    /// Entries of the live map.
-    pub max_live: u32,
-    /// What the user knows of the allocator.
-    pub hints: Hints,
-    /// An unstripped copy of the executable, to find the allocator of a stripped one with.
-    pub unstripped: Option<PathBuf>,
-    /// No progress line.
-    pub quiet: bool,
-}
-
-/// Records and symbolizes.
-pub fn record(settings: &Settings) -> anyhow::Result<Profile> {
-    check::host()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
-    runtime.block_on(Recording::run(settings))
-}
-
 /// A recording that is going on.
-struct Recording<'a> {
+pub struct Recording<'a> {
     settings: &'a Settings,
     bpf: Bpf,
     ring: AsyncFd<Ring>,
@@ -79,10 +35,12 @@ struct Recording<'a> {
     stacks: Stacks,
     before: MemoryReading,
     after: MemoryReading,
+    show_progress: bool,
 }
 
 impl<'a> Recording<'a> {
-    async fn run(settings: &'a Settings) -> anyhow::Result<Profile> {
+    /// Records from the start to the end.
+    pub async fn run(settings: &'a Settings) -> anyhow::Result<Recorded> {
         // Before anything is started or attached: from here on a signal ends the recording in order.
         let mut interrupt = signal(SignalKind::interrupt()).context("watching for Ctrl-C")?;
         let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
@@ -130,16 +88,18 @@ impl<'a> Recording<'a> {
             Selection::Command(_) => started.as_ref().map_or(0, |started| started.id().get()),
         };
         let target = Target::running(pid)?;
+        let exe = &target.process.exe;
+        let unstripped = settings
+            .unstripped
+            .as_ref()
+            .map(|path| Unstripped::read(path, exe))
+            .transpose()?;
         let mut bpf = Bpf::load(Sizes {
             live: settings.max_live,
         })?;
         bpf.attach_process_events()?;
         let ring = bpf.take_ring().context("the ring buffer is gone")?;
-        let heap = Heap::of(
-            target.pid,
-            settings.hints.clone(),
-            unstripped(settings, &target)?,
-        );
+        let heap = Heap::of(target.pid, settings.hints.clone(), unstripped);
         let mut recording = Self {
             settings,
             bpf,
@@ -151,6 +111,7 @@ impl<'a> Recording<'a> {
             started,
             before: MemoryReading::default(),
             after: MemoryReading::default(),
+            show_progress: !settings.quiet && std::io::stderr().is_terminal(),
         };
         recording.attach_first()?;
         Ok(recording)
@@ -162,17 +123,17 @@ impl<'a> Recording<'a> {
             // A started command is recorded from its first instruction.
             self.begin()?;
             started.run_loader(|| self.attach_new(false))?;
-            self.announce();
-            self.require_allocator()?;
+            self.heap.announce(&self.target.process);
+            self.heap.require_allocator(&self.target.process)?;
             started.let_go()?;
             self.started = Some(started);
         } else {
             self.attach_new(false).with_context(|| {
                 format!("process {pid} cannot be probed; has it ended meanwhile?")
             })?;
-            self.require_allocator()?;
+            self.heap.require_allocator(&self.target.process)?;
             self.begin()?;
-            self.announce();
+            self.heap.announce(&self.target.process);
         }
         Ok(())
     }
@@ -185,40 +146,9 @@ impl<'a> Recording<'a> {
         self.bpf.set_recording(pid, true)
     }
 
-    fn announce(&self) {
-        let process = &self.target.process;
-        let allocators = self.heap.allocators.iter().cloned().collect::<Vec<_>>();
-        eprintln!(
-            "recording {} ({}): {} functions of {}",
-            process.pid,
-            process.comm,
-            self.heap.functions,
-            allocators.join(", ")
-        );
-    }
-
     fn attach_new(&mut self, late: bool) -> anyhow::Result<()> {
         let new = self.modules.refresh()?;
         self.heap.attach(&mut self.bpf, &self.modules, &new, late)
-    }
-
-    fn require_allocator(&self) -> anyhow::Result<()> {
-        if !self.heap.allocators.is_empty() {
-            return Ok(());
-        }
-        let process = &self.target.process;
-        let why = if self.heap.stripped_static {
-            "its executable is statically linked and stripped of symbols, so the functions of its \
-             allocator cannot be found"
-        } else {
-            "no module of it defines malloc or another allocator's functions"
-        };
-        bail!(
-            "no allocator found in process {} ({}): {why}. `unfreed pages` works without one; or \
-             name the allocator with --allocator PATH or --allocator PREFIX",
-            process.pid,
-            process.exe
-        );
     }
 
     fn drain(&mut self) {
@@ -251,7 +181,9 @@ impl<'a> Recording<'a> {
         }
         // Fails when the process is ending, which its pidfd will say.
         let _ended: anyhow::Result<()> = self.attach_new(true);
-        self.progress(begin)?;
+        if self.show_progress {
+            progress::show(&self.bpf, begin.elapsed(), self.settings.duration)?;
+        }
         Ok(None)
     }
 
@@ -259,32 +191,6 @@ impl<'a> Recording<'a> {
         procfs::process::Process::new(self.target.pid.get().cast_signed())
             .and_then(|process| process.stat())
             .is_ok_and(|stat| stat.num_threads > 1)
-    }
-
-    fn progress(&self, begin: Instant) -> anyhow::Result<()> {
-        let mut stderr = std::io::stderr();
-        if self.settings.quiet || !stderr.is_terminal() {
-            return Ok(());
-        }
-        let (mut live, mut events) = (0, 0);
-        for entry in self.bpf.stacks()? {
-            live += entry.totals.taken_bytes - entry.totals.freed_bytes;
-            events += entry.totals.taken_count + entry.totals.freed_count;
-        }
-        let elapsed = begin.elapsed().as_secs_f64();
-        let total = self
-            .settings
-            .duration
-            .map(|total| format!("/{}s", total.as_secs()))
-            .unwrap_or_default();
-        let live = crate::write::human::bytes(live);
-        let rate = events as f64 / elapsed.max(0.001);
-        // The terminal may be gone; that must not end the recording.
-        let _gone = write!(
-            stderr,
-            "\r{elapsed:.0}s{total}  {live} unfreed  {rate:.0} events/s\x1b[K"
-        );
-        Ok(())
     }
 
     fn how_it_ended(&mut self) -> End {
@@ -301,7 +207,7 @@ impl<'a> Recording<'a> {
         }
     }
 
-    fn finish(mut self, end: End, started_at: String, begin: Instant) -> anyhow::Result<Profile> {
+    fn finish(mut self, end: End, started_at: String, begin: Instant) -> anyhow::Result<Recorded> {
         let pid = self.target.pid.get();
         self.bpf.set_recording(pid, false)?;
         let duration = begin.elapsed();
@@ -316,8 +222,8 @@ impl<'a> Recording<'a> {
             ended if ended.reason != ended::NO => ended.time,
             _ => monotonic_now(),
         };
-        if !self.settings.quiet && std::io::stderr().is_terminal() {
-            eprintln!();
+        if self.show_progress {
+            progress::end();
         }
         let Self {
             settings,
@@ -350,22 +256,12 @@ impl<'a> Recording<'a> {
             warnings: heap.warnings,
             stacks: counted.stacks,
         };
-        // The probes go before the slow part.
-        drop(bpf);
-        Ok(symbolize(raw, &modules.into_modules()))
+        let detaching = Detaching::begin(bpf);
+        Ok(Recorded {
+            profile: symbolize(raw, &modules.into_modules()),
+            detaching,
+        })
     }
-}
-
-/// Content of the unstripped copy of the executable, where the user names one.
-fn unstripped(settings: &Settings, target: &Target) -> anyhow::Result<Option<Unstripped>> {
-    let Some(path) = &settings.unstripped else {
-        return Ok(None);
-    };
-    let copy =
-        std::fs::read(path).with_context(|| format!("reading --allocator {}", path.display()))?;
-    Unstripped::of(target.process.exe.clone(), copy)
-        .with_context(|| format!("using --allocator {}", path.display()))
-        .map(Some)
 }
 
 /// Has the runtime watch a descriptor.

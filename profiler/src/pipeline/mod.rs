@@ -1,0 +1,86 @@
+//! Select -> attach -> collect -> symbolize -> [`Profile`]. What to do with the profile is the
+//! caller's matter.
+
+mod progress;
+mod recording;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::allocator::Hints;
+use crate::bpf::Bpf;
+use crate::check;
+use crate::profile::{Mode, Profile};
+use recording::Recording;
+
+/// What to record.
+#[derive(Debug, Clone)]
+pub enum Selection {
+    /// A running process.
+    Pid(u32),
+    /// A command to be started.
+    Command(Vec<OsString>),
+}
+
+/// How to record.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The target.
+    pub selection: Selection,
+    /// When to end; `None`: at Ctrl-C or the target's end.
+    pub duration: Option<Duration>,
+    /// What younger blocks are left out.
+    pub min_age: Duration,
+    /// What the stacks weigh.
+    pub mode: Mode,
+    /// Entries of the live map.
+    pub max_live: u32,
+    /// What the user knows of the allocator.
+    pub hints: Hints,
+    /// An unstripped copy of the executable, to find the allocator of a stripped one with.
+    pub unstripped: Option<PathBuf>,
+    /// No progress line.
+    pub quiet: bool,
+}
+
+/// What was recorded.
+pub struct Recorded {
+    /// The result.
+    pub profile: Profile,
+    /// The kernel takes its time to remove probes (an RCU grace period each), and a result need not
+    /// wait for it.
+    pub detaching: Detaching,
+}
+
+/// Probes that are being removed. Dropping it waits for the end.
+pub struct Detaching(Option<JoinHandle<()>>);
+
+impl Detaching {
+    fn begin(bpf: Bpf) -> Self {
+        Self(Some(std::thread::spawn(|| drop(bpf))))
+    }
+}
+
+impl Drop for Detaching {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            // It cannot panic, and if it did, the kernel removes the probes at our exit.
+            let _removed = thread.join();
+        }
+    }
+}
+
+/// Records and symbolizes.
+pub fn record(settings: &Settings) -> anyhow::Result<Recorded> {
+    check::host()?;
+    check::raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?;
+    runtime.block_on(Recording::run(settings))
+}

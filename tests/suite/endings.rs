@@ -1,0 +1,184 @@
+//! However a recording ends, what was recorded up to then is written, exact, and says why it ended;
+//! and the target is unharmed.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use unfreed_tests::build::{self, Linkage};
+
+use crate::session::{self, Session};
+
+/// What `endings.c` keeps.
+const KEPT_BYTES: u64 = 300 * 1999;
+const KEPT_BLOCKS: u64 = 300;
+
+struct Case {
+    target: Session,
+    unfreed: Session,
+    output: PathBuf,
+    _directory: tempfile::TempDir,
+}
+
+fn program() -> Result<PathBuf> {
+    build::program("endings", Linkage::Dynamic)
+}
+
+impl Case {
+    /// The program, recorded, after its workload.
+    fn begin(end: &str, more: &[&str]) -> Result<Self> {
+        let mut target = Session::ready(Command::new(program()?).arg(end))?;
+        let directory = tempfile::tempdir()?;
+        let output = directory.path().join("heap.json");
+        let pid = target.pid().to_string();
+        let path = output.to_string_lossy().into_owned();
+        let mut arguments = vec!["heap", "-p", &pid, "--min-age", "0", "-q", "-o", &path];
+        arguments.extend(more);
+        let unfreed = Session::recording(&arguments)?;
+        target.tell("go")?;
+        target.expect("done")?;
+        Ok(Self {
+            target,
+            unfreed,
+            output,
+            _directory: directory,
+        })
+    }
+
+    /// Waits for unfreed's end; its result must be exact and end for this reason.
+    fn finish(self, reason: &str) -> Result<Session> {
+        let ended = self.unfreed.end()?;
+        ensure!(ended.status.success(), "{}: {}", ended.status, ended.stderr);
+        check(&session::read_json(&self.output)?, reason)?;
+        Ok(self.target)
+    }
+}
+
+fn check(result: &Value, reason: &str) -> Result<()> {
+    ensure!(
+        result["ended"] == json!(reason),
+        "ended: {}",
+        result["ended"]
+    );
+    let stacks = result["stacks"].as_array().context("no stacks")?;
+    let kept = stacks
+        .iter()
+        .filter(|stack| stack["frames"][1]["function"] == json!("site_kept"))
+        .map(|stack| Some((stack["bytes"].as_u64()?, stack["count"].as_u64()?)))
+        .collect::<Option<Vec<_>>>();
+    ensure!(
+        kept == Some(vec![(KEPT_BYTES, KEPT_BLOCKS)]),
+        "kept: {kept:?} in {stacks:?}"
+    );
+    ensure!(
+        !result.to_string().contains("site_freed"),
+        "a freed block is shown"
+    );
+    Ok(())
+}
+
+fn still_works(mut target: Session) -> Result<()> {
+    target.tell("end")?;
+    let ended = target.end()?;
+    ensure!(
+        ended.status.success(),
+        "the target ended with {}",
+        ended.status
+    );
+    Ok(())
+}
+
+#[test]
+fn ctrl_c_writes_the_result_and_leaves_the_target() -> Result<()> {
+    let case = Case::begin("exit", &[])?;
+    case.unfreed.signal(Signal::SIGINT)?;
+    still_works(case.finish("interrupted")?)
+}
+
+#[test]
+fn sigterm_writes_the_result_and_leaves_the_target() -> Result<()> {
+    let case = Case::begin("exit", &[])?;
+    case.unfreed.signal(Signal::SIGTERM)?;
+    still_works(case.finish("interrupted")?)
+}
+
+#[test]
+fn the_duration_ends_a_recording() -> Result<()> {
+    let case = Case::begin("exit", &["-d", "2"])?;
+    still_works(case.finish("the duration was over")?)
+}
+
+#[test]
+fn the_targets_exit_ends_a_recording() -> Result<()> {
+    let mut case = Case::begin("exit", &[])?;
+    case.target.tell("end")?;
+    case.finish("the target exited").map(drop)
+}
+
+#[test]
+fn the_targets_violent_end_ends_a_recording() -> Result<()> {
+    let case = Case::begin("exit", &[])?;
+    case.target.signal(Signal::SIGKILL)?;
+    case.finish("the target exited").map(drop)
+}
+
+#[test]
+fn exec_ends_a_recording_and_the_new_program_works() -> Result<()> {
+    let mut case = Case::begin("exec", &[])?;
+    case.target.tell("exec")?;
+    let mut cat = case.finish("the target replaced its program (exec)")?;
+    cat.tell("meow")?;
+    cat.expect("meow")?;
+    let ended = cat.end()?;
+    ensure!(ended.status.success(), "cat ended with {}", ended.status);
+    Ok(())
+}
+
+#[test]
+fn the_main_threads_exit_ends_a_recording_and_the_others_go_on() -> Result<()> {
+    let mut case = Case::begin("main-thread", &[])?;
+    case.target.tell("exit")?;
+    case.target.expect("alone")?;
+    still_works(case.finish("the target's main thread exited")?)
+}
+
+#[test]
+fn killing_unfreed_leaves_the_target_unharmed_and_unprobed() -> Result<()> {
+    let case = Case::begin("exit", &[])?;
+    case.unfreed.signal(Signal::SIGKILL)?;
+    let status = case.unfreed.end()?.status;
+    ensure!(!status.success(), "unfreed survived SIGKILL: {status}");
+    still_works(case.target)
+}
+
+#[test]
+fn a_command_is_recorded_from_its_first_instruction_to_its_end() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let output = directory.path().join("heap.json");
+    let path = output.to_string_lossy().into_owned();
+    let program = program()?.to_string_lossy().into_owned();
+    let arguments = [
+        "heap",
+        "--min-age",
+        "0",
+        "-q",
+        "-o",
+        &path,
+        "--",
+        &program,
+        "at-once",
+    ];
+    let ended = session::run(&arguments)?;
+    ensure!(ended.status.success(), "{}: {}", ended.status, ended.stderr);
+    let said = ended.stdout;
+    ensure!(
+        said == "ready\ndone\n",
+        "the command's own output: {said:?}"
+    );
+    check(
+        &session::read_json(&output)?,
+        "the target exited with status 7",
+    )
+}
