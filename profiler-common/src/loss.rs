@@ -53,7 +53,7 @@ counters! {
         /// A stack was deeper than what is kept.
         StackTruncated = "stack_truncated",
             "that many stacks are cut off at 127 frames on their outer side; weights are exact";
-        /// The result of posix_memalign could not be read from the target's memory.
+        /// The result of `posix_memalign` could not be read from the target's memory.
         ResultUnreadable = "result_unreadable",
             "that many blocks are missing from the unfreed ones";
         /// Signal handlers interrupted allocator calls deeper than what is kept.

@@ -7,8 +7,8 @@ use crate::config::{Control, Ended};
 use crate::stack::StackTotals;
 use crate::thread::Thread;
 
-// SAFETY (all): repr(C), made of integers only, without implicit padding: any bytes are a value and
-// no byte is uninitialized.
+// SAFETY: repr(C), made of integers only, without implicit padding: any bytes are a value and no byte
+// is uninitialized.
 unsafe impl Pod for BlockKey {}
 // SAFETY: as above.
 unsafe impl Pod for Block {}

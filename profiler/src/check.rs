@@ -1,6 +1,7 @@
 //! Can this host do it? Each answer names the lack, its effect and the remedy. Asked before anything
 //! is attached, so that what follows may assume it.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -11,6 +12,8 @@ use procfs::process::Process as ProcFs;
 pub enum Need {
     /// Privileges.
     Capabilities,
+    /// Process ids that mean the same to us and to the kernel.
+    PidNamespace,
     /// eBPF not restricted by kernel lockdown.
     NoLockdown,
     /// Uprobes as perf events.
@@ -24,6 +27,7 @@ pub enum Need {
 /// Everything that profiling needs, in the order in which to ask.
 pub const NEEDS: &[Need] = &[
     Need::Capabilities,
+    Need::PidNamespace,
     Need::NoLockdown,
     Need::Uprobes,
     Need::Btf,
@@ -40,6 +44,9 @@ const CAPABILITIES: [(u32, &str, &str); 3] = [
 /// `CAP_SYS_ADMIN` stands for the first two.
 const CAP_SYS_ADMIN: u32 = 21;
 
+/// The first pid namespace: `PROC_PID_INIT_INO`, include/linux/proc_ns.h.
+const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
 /// What a host answers. A field of its own for everything that is read, so that answers can be tested
 /// for hosts that are not here.
 #[derive(Debug, Clone)]
@@ -48,6 +55,8 @@ pub struct Host {
     pub sysfs: PathBuf,
     /// Effective capabilities, one bit each.
     pub capabilities: u64,
+    /// Inode of our pid namespace.
+    pub pid_namespace: u64,
 }
 
 impl Host {
@@ -56,9 +65,13 @@ impl Host {
         let status = ProcFs::myself()
             .and_then(|process| process.status())
             .context("reading /proc/self/status: is proc mounted?")?;
+        let namespace = Path::new("/proc/self/ns/pid")
+            .metadata()
+            .context("reading /proc/self/ns/pid: is proc mounted?")?;
         Ok(Self {
             sysfs: PathBuf::from("/sys"),
             capabilities: status.capeff,
+            pid_namespace: namespace.ino(),
         })
     }
 
@@ -66,6 +79,7 @@ impl Host {
     pub fn ask(&self, need: Need) -> anyhow::Result<()> {
         match need {
             Need::Capabilities => self.capabilities(),
+            Need::PidNamespace => self.pid_namespace(),
             Need::NoLockdown => self.lockdown(),
             Need::Uprobes => self.exists(
                 "bus/event_source/devices/uprobe/type",
@@ -95,6 +109,17 @@ impl Host {
             "not permitted: unfreed lacks {}; run it as root (`sudo unfreed ...`), or give the \
              binary these capabilities with setcap",
             lacking.join(", ")
+        )
+    }
+
+    fn pid_namespace(&self) -> anyhow::Result<()> {
+        if self.pid_namespace == FIRST_PID_NAMESPACE {
+            return Ok(());
+        }
+        bail!(
+            "unfreed runs in a pid namespace of its own, where it does not know the kernel's \
+             process ids, so it would not see the target's exec; run it on the host, or in a \
+             container with the host's process ids (docker run --pid=host, hostPID: true)"
         )
     }
 
@@ -175,6 +200,7 @@ mod tests {
         let host = Host {
             sysfs: sysfs.path().to_owned(),
             capabilities: u64::MAX,
+            pid_namespace: FIRST_PID_NAMESPACE,
         };
         (sysfs, host)
     }

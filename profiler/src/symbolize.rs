@@ -151,7 +151,7 @@ fn name_module(
             .map(|&(address, is_return)| address - u64::from(is_return && address > 0))
             .collect::<Vec<_>>();
         // Debug information can be damaged where symbols are not.
-        let symbolized = symbolize_batch(&symbolizer, module, &calls, true)
+        let symbols = symbolize_batch(&symbolizer, module, &calls, true)
             .or_else(|_| symbolize_batch(&symbolizer, module, &calls, false))
             .unwrap_or_default();
         for (position, &(address, is_return)) in batch.iter().enumerate() {
@@ -159,7 +159,7 @@ fn name_module(
                 module: Some(index),
                 address,
             };
-            let frames = match symbolized.get(position) {
+            let frames = match symbols.get(position) {
                 Some(Symbolized::Sym(symbol)) => named(symbol, frame, module),
                 _ => vec![Arc::new(unnamed(frame, Some(module)))],
             };
@@ -177,8 +177,7 @@ fn symbolize_batch<'a>(
     let path = module.open_path().context("not a file")?;
     let mut elf = Elf::new(path);
     elf.debug_syms = debug_syms;
-    let symbolized = symbolizer.symbolize(&Source::Elf(elf), Input::VirtOffset(addresses))?;
-    Ok(symbolized)
+    Ok(symbolizer.symbolize(&Source::Elf(elf), Input::VirtOffset(addresses))?)
 }
 
 fn debug_directories(module: &Module) -> Vec<PathBuf> {

@@ -194,6 +194,17 @@ fn without_privileges_the_capabilities_are_named() -> Result<()> {
 }
 
 #[test]
+fn a_pid_namespace_of_its_own_is_refused() -> Result<()> {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--pid", "--fork", "--mount-proc"])
+        .arg(paths::unfreed()?)
+        .args(["heap", "-p", "1"]);
+    let ended = Session::start(&mut command)?.end()?;
+    check(&ended, 1, &["pid namespace", "--pid=host"])
+}
+
+#[test]
 fn check_says_ok_here_and_names_what_is_not() -> Result<()> {
     let ended = session::run(&["check"])?;
     ensure!(ended.status.success(), "{}", ended.stdout);

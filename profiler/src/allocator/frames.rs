@@ -80,17 +80,16 @@ impl<'data> Frames<'data> {
         let read = |section: &EhFrame<_>, bases: &BaseAddresses, offset| {
             section.cie_from_offset(bases, offset)
         };
-        let place = match &self.header {
+        let place = if let Some(header) = &self.header {
             // Not `fde_for_address`: its subtraction overflows on a damaged table (gimli 0.32.3).
-            Some(header) => match header.table()?.lookup(address, &self.bases).ok()? {
+            match header.table()?.lookup(address, &self.bases).ok()? {
                 Pointer::Direct(entry) => self.place(entry)?,
                 Pointer::Indirect(_) => return None,
-            },
-            None => {
-                let index = self.index.get_or_init(|| self.read_index());
-                let after = index.partition_point(|(start, _)| *start <= address);
-                index.get(after.checked_sub(1)?)?.1
             }
+        } else {
+            let index = self.index.get_or_init(|| self.read_index());
+            let after = index.partition_point(|(start, _)| *start <= address);
+            index.get(after.checked_sub(1)?)?.1
         };
         let entry = self
             .entries

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use object::Endianness;
-use object::elf::{self, FileHeader64};
+use object::elf::{self, FileHeader64, SectionHeader64};
 use object::read::elf::{Dyn, FileHeader, ProgramHeader, SectionHeader};
+use object::{Endianness, SectionIndex};
 
 use super::PlanError;
 use super::frames::Frames;
@@ -86,16 +86,25 @@ impl<'data> Image<'data> {
             machine,
             frames: None,
         };
-        let header = headers
+        let searchable = headers
             .iter()
-            .find(|it| it.p_type(endian) == elf::PT_GNU_EH_FRAME);
-        let section = sections
-            .section_by_name(endian, b".eh_frame")
-            .map(|(_, it)| {
-                let start = it.sh_addr(endian);
-                start..start.saturating_add(it.sh_size(endian))
-            });
-        image.frames = Frames::parse(&image, header.map(|it| it.p_vaddr(endian)), section);
+            .find(|it| it.p_type(endian) == elf::PT_GNU_EH_FRAME)
+            .map(|it| it.p_vaddr(endian));
+        // Not `section_by_name`, which looks for the end of each name, wherever that is.
+        let strings = header.shstrndx(endian, data)?;
+        let strings = sections
+            .section(SectionIndex(strings as usize))
+            .and_then(|it| it.data(endian, data))
+            .unwrap_or_default();
+        let is_frames = |section: &&SectionHeader64<Endianness>| {
+            let name = strings.get(section.sh_name(endian) as usize..);
+            name.is_some_and(|name| name.starts_with(b".eh_frame\0"))
+        };
+        let section = sections.iter().find(is_frames).map(|it| {
+            let start = it.sh_addr(endian);
+            start..start.saturating_add(it.sh_size(endian))
+        });
+        image.frames = Frames::parse(&image, searchable, section);
         Ok(image)
     }
 

@@ -122,7 +122,7 @@ fn the_rule_tells_frames_apart() {
         // *(u64 *)(r10 + offset) = r1
         vec![0x7b, 0x1a, offset[0], offset[1], 0, 0, 0, 0]
     };
-    let pointer = vec![
+    let pointer = [
         // r2 = r10; r2 += -56
         [0xbf, 0xa2, 0, 0, 0, 0, 0, 0],
         [0x07, 0x02, 0, 0, 0xc8, 0xff, 0xff, 0xff],

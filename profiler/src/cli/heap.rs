@@ -62,7 +62,7 @@ pub struct Heap {
     #[arg(long, value_name = "N", default_value_t = 4 << 20, value_parser = clap::value_parser!(u32).range(1..))]
     max_live: u32,
 
-    /// Prefix of the allocator's functions (`my_` for my_malloc), or an unstripped copy of the
+    /// Prefix of the allocator's functions (`my_` for `my_malloc`), or an unstripped copy of the
     /// executable (a path with a slash), where detection cannot know
     #[arg(long, value_name = "PATH|PREFIX")]
     allocator: Option<String>,

@@ -43,12 +43,12 @@ impl Unstripped {
     }
 }
 
-/// Where the code is and what it is.
-fn text(elf: &[u8]) -> anyhow::Result<(u64, Option<(u64, u64)>, &[u8])> {
+/// The code and its address.
+fn text(elf: &[u8]) -> anyhow::Result<(u64, &[u8])> {
     let file = object::File::parse(elf).context("it is not an ELF file")?;
     let text = file
         .section_by_name(".text")
         .context("it has no section .text")?;
     let data = text.data().context("its section .text is damaged")?;
-    Ok((text.address(), text.file_range(), data))
+    Ok((text.address(), data))
 }

@@ -5,6 +5,7 @@ mod modules;
 mod pidfd;
 mod spawn;
 
+use std::io::Read as _;
 use std::num::NonZeroU32;
 
 use anyhow::{Context as _, bail};
@@ -56,6 +57,7 @@ impl Target {
         if status.vmsize.is_none() {
             bail!("process {pid} is a kernel thread: it has no user memory to profile");
         }
+        refuse_32_bit(pid)?;
         refuse_seccomp(pid, status.seccomp)?;
         Ok(Self {
             pid: nonzero,
@@ -73,6 +75,20 @@ fn introduce(proc: &ProcFs, pid: u32) -> Process {
         .map(|path| path.to_string_lossy().into_owned())
         .unwrap_or_default();
     Process { pid, comm, exe }
+}
+
+/// The eBPF programs read arguments where the calling convention of 64-bit code has them.
+fn refuse_32_bit(pid: u32) -> anyhow::Result<()> {
+    let mut identification = [0; 5];
+    let read = std::fs::File::open(format!("/proc/{pid}/exe"))
+        .and_then(|mut file| file.read_exact(&mut identification));
+    if read.is_ok() && identification[4] == object::elf::ELFCLASS32.0 {
+        bail!(
+            "process {pid} is a 32-bit program, whose functions take their arguments in ways that \
+             unfreed does not know; only 64-bit programs can be profiled"
+        );
+    }
+    Ok(())
 }
 
 /// Linux 6.11 made return probes use a system call on x86-64, which a seccomp filter written before

@@ -46,7 +46,7 @@ struct Range {
 /// All modules a process has, or had since it is watched.
 pub struct Modules {
     pid: u32,
-    modules: Vec<Module>,
+    all: Vec<Module>,
     by_file: HashMap<(i32, i32, u64, String), usize>,
     current: Vec<Range>,
     /// Mappings that are gone: stacks taken while they existed may still arrive.
@@ -58,7 +58,7 @@ impl Modules {
     pub fn of(pid: u32) -> Self {
         Self {
             pid,
-            modules: Vec::new(),
+            all: Vec::new(),
             by_file: HashMap::new(),
             current: Vec::new(),
             retired: Vec::new(),
@@ -72,7 +72,7 @@ impl Modules {
         let maps = process
             .maps()
             .with_context(|| format!("reading the mappings of process {}", self.pid))?;
-        let known = self.modules.len();
+        let known = self.all.len();
         let mut ranges = Vec::new();
         for map in maps {
             if map.perms.contains(MMPermissions::EXECUTE) {
@@ -94,7 +94,7 @@ impl Modules {
             .collect::<Vec<_>>();
         self.retired.extend(gone);
         self.current = ranges;
-        Ok((known..self.modules.len()).collect())
+        Ok((known..self.all.len()).collect())
     }
 
     /// What `address` belongs to, now or before.
@@ -104,24 +104,24 @@ impl Modules {
         let Some(range) = range.or_else(|| self.retired.iter().rev().find(holds)) else {
             return Location::Unknown;
         };
-        let module = &self.modules[range.module];
+        let module = &self.all[range.module];
         let offset = address - range.start + range.file_offset;
         Location::Module(range.module, module.virtual_address(offset, address))
     }
 
     /// The module with this index.
     pub fn get(&self, index: usize) -> &Module {
-        &self.modules[index]
+        &self.all[index]
     }
 
     /// All modules.
     pub fn into_modules(self) -> Vec<Module> {
-        self.modules
+        self.all
     }
 
     /// All modules.
     pub fn all(&self) -> &[Module] {
-        &self.modules
+        &self.all
     }
 
     fn module_of(&mut self, map: &MemoryMap) -> usize {
@@ -131,9 +131,9 @@ impl Modules {
             return index;
         }
         let module = Module::open(self.pid, map, path);
-        self.modules.push(module);
-        self.by_file.insert(key, self.modules.len() - 1);
-        self.modules.len() - 1
+        self.all.push(module);
+        self.by_file.insert(key, self.all.len() - 1);
+        self.all.len() - 1
     }
 }
 
