@@ -82,7 +82,7 @@ fn refuse_32_bit(pid: u32) -> anyhow::Result<()> {
     let mut identification = [0; 5];
     let read = std::fs::File::open(format!("/proc/{pid}/exe"))
         .and_then(|mut file| file.read_exact(&mut identification));
-    if read.is_ok() && identification[4] == object::elf::ELFCLASS32.0 {
+    if read.is_ok() && identification[4] == object::elf::ELFCLASS32 {
         bail!(
             "process {pid} is a 32-bit program, whose functions take their arguments in ways that \
              unfreed does not know; only 64-bit programs can be profiled"
