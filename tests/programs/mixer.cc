@@ -2,6 +2,7 @@
 // to thread, with exceptions, signal handlers, forks and short-lived threads in between. Each
 // thread draws from its own generator, so every run does the same.
 #include "ledger.h"
+#include "zero.h"
 
 #include <csignal>
 #include <cstdint>
@@ -69,13 +70,20 @@ ALLOC_SITE(malloc, (size_t n), (n), n, malloc(n))
 ALLOC_SITE(calloc, (size_t n, size_t s), (n, s), ledger_product(n, s), calloc(n, s))
 ALLOC_SITE(posix_memalign, (size_t a, size_t n), (a, n), n, posix_block(a, n))
 ALLOC_SITE(aligned_alloc, (size_t a, size_t n), (a, n), n, aligned_alloc(a, n))
-ALLOC_SITE(new, (size_t n), (n), n, ::operator new(n))
-ALLOC_SITE(new_nothrow, (size_t n), (n), n, ::operator new(n, std::nothrow))
-ALLOC_SITE(new_array, (size_t n), (n), n, ::operator new[](n))
+ALLOC_SITE(new, (size_t n), (n), asked_for(n), ::operator new(n))
+ALLOC_SITE(new_nothrow, (size_t n), (n), asked_for(n), ::operator new(n, std::nothrow))
+ALLOC_SITE(new_array, (size_t n), (n), asked_for(n), ::operator new[](n))
 ALLOC_SITE(new_aligned, (size_t n, size_t a), (n, a), n, ::operator new(n, aligned(a)))
 ALLOC_SITE(handler, (size_t n), (n), n, malloc(n))
 ALLOC_SITE(visitor, (size_t n), (n), n, malloc(n))
 ALLOC_SITE(child, (size_t n), (n), n, malloc(n))
+
+// Fails. The C++ runtime takes and gives back its exception below it.
+LEDGER_FUNCTION void *refused_new(size_t n)
+{
+    return ::operator new(n);
+}
+
 REALLOC_SITE(realloc, (void *p, size_t n), (p, n), p, n, realloc(p, n))
 REALLOC_SITE(reallocarray, (void *p, size_t n, size_t s), (p, n, s), p, ledger_product(n, s),
              reallocarray(p, n, s))
@@ -154,7 +162,7 @@ void fail(Slot &slot, Random &random)
     case 1: block = slot.kind == PLAIN ? site_realloc(slot.block, huge) : nullptr; break;
     default:
         try {
-            block = mi_version ? nullptr : site_new(huge);
+            block = mi_version ? nullptr : refused_new(huge);
         } catch (int) {
         }
     }

@@ -1,6 +1,8 @@
 // Every variant of operator new and delete, those that throw among them.
 #include "ledger.h"
 
+#include "zero.h"
+
 #include <cstdint>
 #include <map>
 #include <new>
@@ -12,7 +14,7 @@ static std::align_val_t aligned(std::size_t alignment)
     return static_cast<std::align_val_t>(alignment);
 }
 
-ALLOC_SITE(new, (size_t n), (n), n, ::operator new(n))
+ALLOC_SITE(new, (size_t n), (n), asked_for(n), ::operator new(n))
 ALLOC_SITE(new_array, (size_t n), (n), n, ::operator new[](n))
 ALLOC_SITE(new_nothrow, (size_t n), (n), n, ::operator new(n, std::nothrow))
 ALLOC_SITE(new_array_nothrow, (size_t n), (n), n, ::operator new[](n, std::nothrow))
@@ -22,10 +24,31 @@ ALLOC_SITE(new_aligned_nothrow, (size_t n, size_t a), (n, a), n,
            ::operator new(n, aligned(a), std::nothrow))
 ALLOC_SITE(new_array_aligned_nothrow, (size_t n, size_t a), (n, a), n,
            ::operator new[](n, aligned(a), std::nothrow))
-ALLOC_SITE(thrower, (size_t n), (n), n, ::operator new(n))
-ALLOC_SITE(array_thrower, (size_t n), (n), n, ::operator new[](n))
-ALLOC_SITE(aligned_thrower, (size_t n, size_t a), (n, a), n, ::operator new(n, aligned(a)))
-ALLOC_SITE(nothrow_failure, (size_t n), (n), n, ::operator new(n, std::nothrow))
+ALLOC_SITE(after_throw, (size_t n), (n), n, ::operator new(n))
+ALLOC_SITE(array_after_throw, (size_t n), (n), n, ::operator new[](n))
+ALLOC_SITE(aligned_after_throw, (size_t n, size_t a), (n, a), n, ::operator new(n, aligned(a)))
+
+// Calls that fail. Below them the C++ runtime takes and gives back its exception, which is none of
+// this ledger's business; nothing may be left of it.
+LEDGER_FUNCTION void *refused_new(size_t n)
+{
+    return ::operator new(n);
+}
+
+LEDGER_FUNCTION void *refused_new_array(size_t n)
+{
+    return ::operator new[](n);
+}
+
+LEDGER_FUNCTION void *refused_new_aligned(size_t n, size_t a)
+{
+    return ::operator new(n, aligned(a));
+}
+
+LEDGER_FUNCTION void *refused_new_nothrow(size_t n)
+{
+    return ::operator new(n, std::nothrow);
+}
 
 // What a container asks of its allocator, taken at the site the container is used in.
 template <typename T> struct Counting {
@@ -122,13 +145,13 @@ static void exceptions()
     std::size_t huge = PTRDIFF_MAX - 4096;
     LEDGER_KEEP(huge);
     for (int i = 0; i < 1000; i++) {
-        expect<std::bad_alloc>([&] { site_thrower(huge); });
-        void *block = site_thrower(31 + i);
-        expect<std::bad_alloc>([&] { site_array_thrower(huge); });
-        void *array = site_array_thrower(33 + i);
-        expect<std::bad_alloc>([&] { site_aligned_thrower(huge, 64); });
-        void *aligned_block = site_aligned_thrower(35 + i, 64);
-        if (site_nothrow_failure(huge)) {
+        expect<std::bad_alloc>([&] { refused_new(huge); });
+        void *block = site_after_throw(31 + i);
+        expect<std::bad_alloc>([&] { refused_new_array(huge); });
+        void *array = site_array_after_throw(33 + i);
+        expect<std::bad_alloc>([&] { refused_new_aligned(huge, 64); });
+        void *aligned_block = site_aligned_after_throw(35 + i, 64);
+        if (refused_new_nothrow(huge)) {
             ledger_fail("operator new(nothrow) accepted a size that cannot be");
         }
         if (i >= 3) {
@@ -146,8 +169,8 @@ static void exceptions()
     }
     std::set_new_handler(refuse);
     for (int i = 0; i < 1000; i++) {
-        expect<Refused>([&] { site_thrower(huge); });
-        void *block = site_thrower(37);
+        expect<Refused>([&] { refused_new(huge); });
+        void *block = site_after_throw(37);
         ledger_give(block);
         ::operator delete(block);
     }

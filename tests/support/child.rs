@@ -1,12 +1,14 @@
 //! A child process that does not outlive its owner, and whose output is read with a time limit.
 
-use std::io::{BufRead, BufReader, Read};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ExitStatus};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
 
 /// Kills its process when dropped.
 #[derive(Debug)]
@@ -16,6 +18,15 @@ impl Owned {
     /// Takes the process over.
     pub fn new(child: Child) -> Self {
         Self(child)
+    }
+
+    /// Starts a process that the kernel ends, too, should the calling thread be killed before it
+    /// can drop this.
+    pub fn spawn(command: &mut Command) -> io::Result<Self> {
+        let die_with_parent = || Ok(prctl::set_pdeathsig(Signal::SIGKILL)?);
+        // SAFETY: runs between fork and exec, and makes one system call, which is allowed there.
+        unsafe { command.pre_exec(die_with_parent) };
+        command.spawn().map(Self)
     }
 
     /// Its process id.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::ledger::{Ledger, Weight};
-use crate::report::Report;
+use crate::report::{REFUSED, Report};
 
 /// A number that is not what it has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,9 @@ pub fn compare(ledger: &Ledger, report: &Report, side: Side) -> Vec<Difference> 
     let names: BTreeSet<&String> = ledger.sites.keys().chain(got.keys()).collect();
     let mut differences = Vec::new();
     for name in names {
+        if side == Side::Taken && name.starts_with(REFUSED) {
+            continue;
+        }
         let expected = ledger
             .sites
             .get(name)
@@ -145,6 +148,13 @@ mod tests {
     fn a_loss_and_an_unknown_site_are_seen() {
         let differences = compare(&ledger(), &report(7, 3, "site_b"), Side::Outstanding);
         assert_eq!(differences.len(), 3, "{differences:?}");
+    }
+
+    #[test]
+    fn nothing_may_be_left_of_a_refused_call() {
+        let no_sites = Ledger::parse(r#"{"sites":{}}"#).unwrap();
+        let left = report(7, 0, "refused_new");
+        assert_eq!(compare(&no_sites, &left, Side::Outstanding).len(), 1);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::child::{Lines, Owned, describe};
 use crate::ledger::Ledger;
 
 /// Recording makes programs many times slower; a test fails only when one hangs.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_mins(4);
 
 /// A running program that waits for the line that starts its workload, or has done it.
 #[derive(Debug)]
@@ -40,10 +40,8 @@ impl Program {
         if let Some(library) = preload {
             command.env("LD_PRELOAD", library);
         }
-        let spawned = command
-            .spawn()
-            .with_context(|| format!("starting {}", path.display()))?;
-        let mut child = Owned::new(spawned);
+        let mut child =
+            Owned::spawn(&mut command).with_context(|| format!("starting {}", path.display()))?;
         let stdin = child.child().stdin.take().context("the program's input")?;
         let stdout = child
             .child()

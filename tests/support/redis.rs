@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::child::{Lines, Owned};
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 /// Keys whose answers are awaited together.
 const BATCH: usize = 500;
 
@@ -33,7 +33,8 @@ impl Redis {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
             .local_addr()?
             .port();
-        let spawned = Command::new("redis-server")
+        let mut command = Command::new("redis-server");
+        command
             .args([
                 "--bind",
                 "127.0.0.1",
@@ -47,12 +48,10 @@ impl Redis {
             .args(["--port", &port.to_string(), "--logfile", "", "--dir"])
             .arg(directory.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context(
-                "redis-server does not run: apt-get install redis-server, or cargo xtask setup",
-            )?;
-        let mut server = Owned::new(spawned);
+            .stdout(Stdio::piped());
+        let mut server = Owned::spawn(&mut command).context(
+            "redis-server does not run: apt-get install redis-server, or cargo xtask setup",
+        )?;
         let log = Lines::of(server.child().stdout.take().context("redis's log")?);
         let mut said = String::new();
         loop {

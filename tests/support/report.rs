@@ -7,6 +7,9 @@ use serde::Deserialize;
 
 use crate::ledger::Weight;
 
+/// How functions begin whose allocations fail: nothing may be left of what is taken below them.
+pub const REFUSED: &str = "refused_";
+
 /// A recording.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Report {
@@ -87,17 +90,15 @@ impl Report {
 }
 
 impl Stack {
-    /// The innermost call site it passes through. A stack read by frame pointers may lack the
-    /// site's inner function or, where that is there, the site itself: either names it.
+    /// The innermost call site it passes through, or the innermost call that the allocator was to
+    /// refuse. A stack read by frame pointers may lack the site's inner function or, where that is
+    /// there, the site itself: either names it.
     fn site(&self) -> Option<&str> {
         self.frames
             .iter()
             .filter_map(|frame| frame.function.as_deref())
-            .find_map(|function| {
-                function
-                    .starts_with("site_")
-                    .then(|| function.strip_suffix("_inner").unwrap_or(function))
-            })
+            .find(|function| function.starts_with("site_") || function.starts_with(REFUSED))
+            .map(|function| function.strip_suffix("_inner").unwrap_or(function))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::child::{Lines, Owned, describe};
 use crate::paths;
 use crate::report::Report;
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// A recording that goes on until it is stopped.
 #[derive(Debug)]
@@ -45,17 +45,15 @@ impl Unfreed {
     pub fn heap(pid: u32, more: &[&str]) -> Result<Self> {
         let directory = tempfile::tempdir().context("creating a directory for the recording")?;
         let output = directory.path().join("recording.json");
-        let mut child = Owned::new(
-            Command::new(paths::unfreed()?)
-                .args(["heap", "-p", &pid.to_string(), "--min-age", "0", "-q", "-o"])
-                .arg(&output)
-                .args(more)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::piped())
-                .spawn()
-                .context("starting unfreed")?,
-        );
+        let mut command = Command::new(paths::unfreed()?);
+        command
+            .args(["heap", "-p", &pid.to_string(), "--min-age", "0", "-q", "-o"])
+            .arg(&output)
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = Owned::spawn(&mut command).context("starting unfreed")?;
         let stderr = Lines::of(child.child().stderr.take().context("unfreed's stderr")?);
         let mut said = String::new();
         loop {

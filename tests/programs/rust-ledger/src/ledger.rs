@@ -43,7 +43,10 @@ struct Weight {
 }
 
 impl Weight {
-    const ZERO: Self = Self { bytes: AtomicU64::new(0), count: AtomicU64::new(0) };
+    const ZERO: Self = Self {
+        bytes: AtomicU64::new(0),
+        count: AtomicU64::new(0),
+    };
 
     fn add(&self, bytes: usize) {
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -51,7 +54,10 @@ impl Weight {
     }
 
     fn get(&self) -> (u64, u64) {
-        (self.bytes.load(Ordering::Relaxed), self.count.load(Ordering::Relaxed))
+        (
+            self.bytes.load(Ordering::Relaxed),
+            self.count.load(Ordering::Relaxed),
+        )
     }
 }
 
@@ -97,7 +103,13 @@ unsafe impl Sync for Table {}
 
 static TABLE: Table = Table {
     locked: AtomicBool::new(false),
-    slots: UnsafeCell::new([Slot { block: 0, site: 0, size: 0 }; SLOTS]),
+    slots: UnsafeCell::new(
+        [Slot {
+            block: 0,
+            site: 0,
+            size: 0,
+        }; SLOTS],
+    ),
 };
 
 impl Table {
@@ -131,7 +143,13 @@ fn take(block: *mut u8, size: usize) {
     }
     let site = site as usize;
     TAKEN[site].add(size);
-    TABLE.with(|slots| slots[find(slots, block as usize)] = Slot { block: block as usize, site, size });
+    TABLE.with(|slots| {
+        slots[find(slots, block as usize)] = Slot {
+            block: block as usize,
+            site,
+            size,
+        }
+    });
 }
 
 /// The block is no longer in the table; the slots after it move back.
@@ -201,12 +219,19 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Ledger<A> {
 
 fn wait_for_line() -> bool {
     let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).is_ok_and(|read| read > 0)
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .is_ok_and(|read| read > 0)
 }
 
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
-    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+    if out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .is_err()
+    {
         exit(1);
     }
 }
@@ -232,7 +257,10 @@ pub fn finish() -> ! {
         let _ = write!(text, "{}\"{name}\":{{", if i > 0 { "," } else { "" });
         for (k, (kind, (bytes, count))) in weights.iter().enumerate() {
             let comma = if k > 0 { "," } else { "" };
-            let _ = write!(text, "{comma}\"{kind}\":{{\"bytes\":{bytes},\"count\":{count}}}");
+            let _ = write!(
+                text,
+                "{comma}\"{kind}\":{{\"bytes\":{bytes},\"count\":{count}}}"
+            );
         }
         text.push('}');
     }

@@ -137,7 +137,13 @@ fn raw(keep: usize) {
 fn threads() {
     for round in 0..10 {
         let handles: Vec<_> = (0..4)
-            .map(|i| thread::spawn(move || (0..50).map(|k| site_thread(1 + i * 7 + k)).collect::<Vec<_>>()))
+            .map(|i| {
+                thread::spawn(move || {
+                    (0..50)
+                        .map(|k| site_thread(1 + i * 7 + k))
+                        .collect::<Vec<_>>()
+                })
+            })
             .collect();
         for handle in handles {
             // Taken on that thread, dropped on this one.
