@@ -65,9 +65,10 @@ mod tests {
 
     #[test]
     fn only_what_is_between_the_marks_changes() {
-        let first = with_table(FRESH, "| a |\n").unwrap();
+        let first = with_table(&format!("{FRESH}\nBy hand.\n"), "| a |\n").unwrap();
         let second = with_table(&first, "| b |\n").unwrap();
         assert!(first.contains("-->\n\n| a |\n\n<!--"));
+        assert!(first.ends_with("\nBy hand.\n"));
         assert_eq!(second, first.replace("| a |", "| b |"));
         assert_eq!(with_table("no marks", "| a |"), None);
     }

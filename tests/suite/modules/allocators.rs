@@ -1,0 +1,139 @@
+//! Allocators that are not simply the C library's.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use unfreed_tests::build::{self, Linkage};
+use unfreed_tests::compare::{Side, compare};
+use unfreed_tests::matrix::{Allocator, Case};
+use unfreed_tests::program::Program;
+use unfreed_tests::unfreed::{Recording, Unfreed};
+
+use super::poll;
+use crate::recorded::{Recorded, check_sites, report};
+use crate::toolchain;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A new module is noticed within a second; attaching to it takes its time on a busy machine.
+const NOTICED: Duration = Duration::from_secs(5);
+
+/// Whether there is a probe at this address, and unfreed is done with attaching: it waits for what
+/// may happen next (`epoll_wait`, 232).
+fn is_probed(case: &Recorded, address: u64) -> Result<bool> {
+    let mut byte = [0];
+    File::open(format!("/proc/{}/mem", case.target.pid()))?.read_exact_at(&mut byte, address)?;
+    let call = std::fs::read_to_string(format!("/proc/{}/syscall", case.unfreed.pid()))?;
+    Ok(byte == [0xcc] && call.starts_with("232 "))
+}
+
+#[test]
+fn an_allocator_loaded_during_the_recording_is_probed_and_exact() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let plugin = directory.path().join("mod_plugin.so");
+    let program = directory.path().join("mod_loader");
+    toolchain::library("mod_plugin.c", &plugin, &[])?;
+    toolchain::compile::<&str>("mod_loader.c", &program, &[])?;
+
+    let mut case = Recorded::start(Command::new(&program).arg("hold").arg(&plugin), &[])?;
+    case.target.tell("go")?;
+    let line = case.target.stdout.next(LIMIT)?.context("it has ended")?;
+    let address = line.strip_prefix("loaded 0x").context("an address")?;
+    let address = u64::from_str_radix(address, 16)?;
+    poll(NOTICED, || is_probed(&case, address)).context("probing the plugin")?;
+    case.target.tell("work")?;
+    // It unloads the plugin before it says so.
+    case.target.expect("done")?;
+
+    let result = case.stop()?;
+    // The C library's own blocks, for loading the plugin, are at no site.
+    check_sites(
+        &result,
+        &[
+            ("site_plug_kept", 100 * 1777, 100),
+            ("site_plug_array", 10 * 993, 10),
+            ("site_plug_grown", 10 * 3001, 10),
+        ],
+    )?;
+    let path = plugin.to_string_lossy();
+    let named = |warning: &String| warning.contains(&*path) && warning.contains("loaded during");
+    let warnings = report(&result)?.warnings;
+    ensure!(warnings.iter().any(named), "no warning in {warnings:?}");
+    Ok(())
+}
+
+/// Records a program with a ledger from its start to the end of its work.
+fn record(
+    program: &std::path::Path,
+    more: &[&str],
+) -> Result<(unfreed_tests::ledger::Ledger, Recording)> {
+    let mut program = Program::start(program, [""; 0], None)?;
+    let unfreed = Unfreed::heap(program.pid(), more)?;
+    let ledger = program.run()?;
+    let recording = unfreed.stop()?;
+    program.finish()?;
+    Ok((ledger, recording))
+}
+
+#[test]
+fn two_allocators_in_one_process_are_both_exact() -> Result<()> {
+    let program = build::program("mod_two_allocators", Linkage::Dynamic)?;
+    let (ledger, recording) = record(&program, &[])?;
+    ensure!(ledger.sites.len() == 7, "sites: {:?}", ledger.sites.keys());
+    let wrong = compare(&ledger, &recording.report, Side::Outstanding);
+    ensure!(wrong.is_empty(), "{wrong:?}");
+    ensure!(
+        recording.report.totals.taken == ledger.taken(),
+        "taken: {} by {}, {} by the program",
+        recording.report.totals.taken,
+        "unfreed",
+        ledger.taken()
+    );
+    Ok(())
+}
+
+/// The C library is loaded too, and its functions are probed: what the preloaded allocator does
+/// must not be counted a second time anywhere.
+fn counted_once(allocator: Allocator) -> Result<()> {
+    let program = "functions";
+    let (ledger, recording) = Case { program, allocator }.record(&[])?;
+    let (taken, expected) = (recording.report.totals.taken, ledger.taken());
+    ensure!(
+        taken == expected,
+        "unfreed saw {taken}, the program took {expected}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_preloaded_jemalloc_counts_each_call_once() -> Result<()> {
+    counted_once(Allocator::Jemalloc)
+}
+
+#[test]
+fn a_preloaded_tcmalloc_counts_each_call_once() -> Result<()> {
+    counted_once(Allocator::Tcmalloc)
+}
+
+#[test]
+fn a_preloaded_mimalloc_counts_each_call_once() -> Result<()> {
+    counted_once(Allocator::Mimalloc)
+}
+
+#[test]
+fn an_allocator_of_two_functions_is_exact_once_its_prefix_is_named() -> Result<()> {
+    let program = build::program("mod_prefixed", Linkage::Dynamic)?;
+    let (mut ledger, recording) = record(&program, &["--allocator", "zz_"])?;
+    let wrong = compare(&ledger, &recording.report, Side::Outstanding);
+    ensure!(wrong.is_empty(), "with --allocator zz_: {wrong:?}");
+
+    // Two functions are too few to be believed without being named.
+    let (_, recording) = record(&program, &[])?;
+    ledger.sites.remove("site_zz").context("no site_zz")?;
+    let wrong = compare(&ledger, &recording.report, Side::Outstanding);
+    ensure!(wrong.is_empty(), "without --allocator: {wrong:?}");
+    Ok(())
+}
