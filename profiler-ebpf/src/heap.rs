@@ -53,18 +53,25 @@ pub fn heap_out_pointer(ctx: ProbeContext) -> u32 {
 /// `f(old, size, ..) -> block`
 #[uprobe]
 pub fn heap_realloc(ctx: ProbeContext) -> u32 {
-    let regs = Registers::of(ctx.regs);
-    let (old, size) = (regs.argument(0), regs.argument(1));
-    entry(&ctx, size, old, kind::REALLOC, seen::TRAMPOLINE)
+    realloc(&ctx, seen::TRAMPOLINE)
+}
+
+/// `f(old, size, ..) -> block`, where an exception may be thrown through `f`.
+#[uprobe]
+pub fn heap_realloc_throwing(ctx: ProbeContext) -> u32 {
+    realloc(&ctx, seen::INSTRUCTION)
 }
 
 /// `f(old, n, size) -> block`
 #[uprobe]
 pub fn heap_realloc_array(ctx: ProbeContext) -> u32 {
-    let regs = Registers::of(ctx.regs);
-    let (old, n, size) = (regs.argument(0), regs.argument(1), regs.argument(2));
-    let size = product(n, size);
-    entry(&ctx, size, old, kind::REALLOC, seen::TRAMPOLINE)
+    realloc_array(&ctx, seen::TRAMPOLINE)
+}
+
+/// `f(old, n, size) -> block`, where an exception may be thrown through `f`.
+#[uprobe]
+pub fn heap_realloc_array_throwing(ctx: ProbeContext) -> u32 {
+    realloc_array(&ctx, seen::INSTRUCTION)
 }
 
 /// `f(block, size, extra, flags) -> real size`
@@ -78,7 +85,8 @@ pub fn heap_resize(ctx: ProbeContext) -> u32 {
 /// `f(block, ..)`. Nested calls need no care: the block is gone after the first.
 #[uprobe]
 pub fn heap_free(ctx: ProbeContext) -> u32 {
-    let address = Registers::of(ctx.regs).argument(0);
+    let regs = Registers::of(ctx.regs);
+    let address = regs.argument(0);
     if address == 0 {
         return 0;
     }
@@ -88,7 +96,9 @@ pub fn heap_free(ctx: ProbeContext) -> u32 {
             padding: 0,
             address,
         };
-        live::give_back(&key);
+        if !live::give_back(&key) && track::is_back(tgid, regs.stack_pointer(), address) {
+            let _freed = live::give_back(&key);
+        }
     }
     0
 }
@@ -129,6 +139,20 @@ fn count(ctx: &ProbeContext, seen: u32) -> u32 {
     let regs = Registers::of(ctx.regs);
     let size = product(regs.argument(0), regs.argument(1));
     entry(ctx, size, 0, kind::BLOCK, seen)
+}
+
+#[inline(always)]
+fn realloc(ctx: &ProbeContext, seen: u32) -> u32 {
+    let regs = Registers::of(ctx.regs);
+    let (old, size) = (regs.argument(0), regs.argument(1));
+    entry(ctx, size, old, kind::REALLOC, seen)
+}
+
+#[inline(always)]
+fn realloc_array(ctx: &ProbeContext, seen: u32) -> u32 {
+    let regs = Registers::of(ctx.regs);
+    let size = product(regs.argument(1), regs.argument(2));
+    entry(ctx, size, regs.argument(0), kind::REALLOC, seen)
 }
 
 #[inline(always)]

@@ -48,12 +48,12 @@ pub fn set_aside(key: &BlockKey, into: &mut Block) -> bool {
     }
 }
 
-/// A block is given back: what `free` means.
+/// A block is given back: what `free` means. False: it is not in the live map.
 #[inline(always)]
-pub fn give_back(key: &BlockKey) {
+pub fn give_back(key: &BlockKey) -> bool {
     // SAFETY: as in `set_aside`.
     let Some(block) = (unsafe { LIVE.get(key) }) else {
-        return;
+        return false;
     };
     let (stack, size) = (block.stack, block.size);
     match LIVE.remove(key) {
@@ -61,6 +61,7 @@ pub fn give_back(key: &BlockKey) {
         Err(ENOENT) => {}
         Err(_) => lost(Loss::LiveDeleteFailed),
     }
+    true
 }
 
 /// Adds a block to what its stack gave back.
@@ -92,7 +93,7 @@ fn insert(key: &BlockKey, block: &Block) {
     if result == Err(EEXIST) {
         // The address is handed out again, so the block that had it was freed unseen.
         lost(Loss::FreeMissed);
-        give_back(key);
+        let _freed = give_back(key);
         result = LIVE.insert(key, block, u64::from(BPF_ANY));
     }
     match result {

@@ -58,6 +58,7 @@ pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread, entry: &Entry) {
         }
         abandon(tgid, thread);
     }
+    forget_left_by_handlers(tgid, thread, slot);
     thread.nested = 0;
     let stack = stack::capture(regs, return_address, tgid, thread);
     thread.call.slot = slot;
@@ -79,9 +80,13 @@ pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread, entry: &Entry) {
 /// A probed function returned to `slot` with `result`.
 #[inline(always)]
 pub fn commit(tgid: u32, thread: &mut Thread, slot: u64, result: u64) {
-    if thread.call.slot != slot && !resume(tgid, thread, slot) {
-        // A nested call, or one that was entered before the recording.
-        return;
+    if thread.call.slot != slot {
+        let pending = thread.call.slot;
+        let nested = pending != 0 && slot < pending && pending - slot < NESTED_WITHIN;
+        if nested || !resume(tgid, thread, slot) {
+            // Nested, or entered before the recording.
+            return;
+        }
     }
     thread.call.slot = 0;
     match thread.call.kind {
@@ -142,6 +147,22 @@ pub fn unwound(tgid: u32, thread: &mut Thread, stack_pointer: u64) {
     }
 }
 
+/// The block that is being freed from a frame at `slot` may have been set aside by a realloc that was
+/// left by longjmp. Then it is put back, and this is true. A realloc that still runs frees the block
+/// itself, from a deeper frame.
+#[inline(always)]
+pub fn is_back(tgid: u32, slot: u64, address: u64) -> bool {
+    let Some(thread) = crate::thread::existing() else {
+        return false;
+    };
+    let call = &thread.call;
+    if call.slot == 0 || call.has_old == 0 || call.argument != address || slot < call.slot {
+        return false;
+    }
+    abandon(tgid, thread);
+    true
+}
+
 /// The thread exits: its calls will not return.
 #[inline(always)]
 pub fn drop_calls(tgid: u32, thread: &mut Thread) {
@@ -184,6 +205,24 @@ fn is_nested(pending: &Call, slot: u64, function: u64, return_address: u64) -> b
 fn is_trampoline(address: u64) -> bool {
     (address >= TOP_4_LEVEL - 4096 && address < TOP_4_LEVEL + 4096)
         || (address >= TOP_5_LEVEL - 4096 && address < TOP_5_LEVEL + 4096)
+}
+
+/// Forgets interrupted calls whose frames a new call's frame at `slot` has replaced: their signal
+/// handlers were left by longjmp. (A signal stack just above the interrupted frame looks the same, and
+/// then the interrupted call is forgotten, too.)
+#[inline(always)]
+fn forget_left_by_handlers(tgid: u32, thread: &mut Thread, slot: u64) {
+    for index in (0..MAX_INTERRUPTED).rev() {
+        if index as u64 + 1 != thread.interrupted_count {
+            continue;
+        }
+        let interrupted = thread.interrupted[index].slot;
+        if slot >= interrupted && slot - interrupted < NESTED_WITHIN {
+            copy(&mut thread.call, &thread.interrupted[index]);
+            abandon(tgid, thread);
+            thread.interrupted_count = index as u64;
+        }
+    }
 }
 
 /// Makes the interrupted call that returns to `slot` the current one again.

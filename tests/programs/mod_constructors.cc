@@ -4,20 +4,31 @@
 
 #include <cstdlib>
 
-namespace {
-
-template <typename Take> APART void *site_object(Take take)
+extern "C" {
+// Two functions, because a stack read by frame pointers misses the direct caller of `operator new`,
+// which has no frame of its own.
+APART void *site_object_inner(void)
 {
-    void *block = take();
+    void *block = new char[1009];
     KEEP(block);
     return block;
 }
+
+APART void *site_object(void)
+{
+    void *block = site_object_inner();
+    KEEP(block);
+    return block;
+}
+}
+
+namespace {
 
 struct Global {
     Global()
     {
         for (int i = 0; i < 70; i++) {
-            site_object([] { return static_cast<void *>(new char[1009]); });
+            site_object();
         }
     }
 };

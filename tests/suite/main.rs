@@ -3,6 +3,10 @@
 mod endings;
 mod errors;
 mod heap_matrix;
+mod modules;
+mod recorded;
 mod redis;
 mod scale;
 mod session;
+mod symbols;
+mod toolchain;

@@ -89,8 +89,6 @@ pub struct Finished {
     pub result: Value,
     /// What the command said.
     pub stdout: String,
-    /// What both said.
-    pub stderr: String,
 }
 
 /// Runs `command` under unfreed, with these lines as its input.
@@ -110,7 +108,6 @@ pub fn run(command: &[&str], environment: &[(&str, &str)], input: &[&str]) -> Re
     Ok(Finished {
         result: session::read_json(&output)?,
         stdout: ended.stdout,
-        stderr: ended.stderr,
     })
 }
 

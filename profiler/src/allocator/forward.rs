@@ -91,7 +91,8 @@ fn replaces(outer: Shape, inner: Shape) -> bool {
 struct State {
     /// Through another known function already.
     passed: bool,
-    /// Size or block may have been calculated with: rounded up, a header added or taken off.
+    /// Size or block may have been calculated with (rounded up, a header added or taken off), or
+    /// the caller's frame pointer is gone.
     altered: bool,
     /// The result register is 0: no block is returned.
     nothing: bool,
@@ -157,6 +158,8 @@ impl Walk<'_> {
             };
         }
         state.altered |= calculates(instruction);
+        // A stack walk by frame pointers would not get past this function to its caller.
+        state.altered |= !state.passed && hides_caller(instruction, info);
         if writes_result(instruction, info) {
             state.nothing = zeroes(instruction);
         }
@@ -197,12 +200,28 @@ fn calculates(instruction: &Instruction) -> bool {
 }
 
 fn writes_result(instruction: &Instruction, info: &mut InstructionInfoFactory) -> bool {
+    writes(instruction, Register::RAX, info)
+}
+
+/// The frame pointer's register is used for data.
+fn hides_caller(instruction: &Instruction, info: &mut InstructionInfoFactory) -> bool {
+    let keeps_frame = instruction.mnemonic() == Mnemonic::Mov
+        && instruction.op0_register() == Register::RBP
+        && instruction.op1_register() == Register::RSP;
+    !keeps_frame && writes(instruction, Register::RBP, info)
+}
+
+fn writes(
+    instruction: &Instruction,
+    register: Register,
+    info: &mut InstructionInfoFactory,
+) -> bool {
     info.info(instruction).used_registers().iter().any(|used| {
         let written = !matches!(
             used.access(),
             OpAccess::None | OpAccess::Read | OpAccess::CondRead
         );
-        written && used.register().full_register() == Register::RAX
+        written && used.register().full_register() == register
     })
 }
 

@@ -26,14 +26,11 @@ pub enum AttachError {
     /// The kernel refused the probe.
     #[error("the kernel refused a probe: {0:#}")]
     Refused(#[from] Box<ProgramError>),
-    /// No eBPF program fits.
-    #[error("functions of this shape that may throw are not supported")]
-    Unsupported,
 }
 
 impl Probe {
-    /// The probes that `function` needs.
-    pub fn of(function: &Function) -> Result<Vec<Self>, AttachError> {
+    /// The probes that `function` needs; `None` when no program is for it.
+    pub fn of(function: &Function) -> Option<Vec<Self>> {
         let throwing = matches!(function.returns, Returns::Instructions(_));
         let program = match (function.shape, throwing) {
             (Shape::Size, false) => "heap_size",
@@ -43,10 +40,12 @@ impl Probe {
             (Shape::SizeSecond, false) => "heap_size_second",
             (Shape::OutPointer, false) => "heap_out_pointer",
             (Shape::Realloc, false) => "heap_realloc",
+            (Shape::Realloc, true) => "heap_realloc_throwing",
             (Shape::ReallocArray, false) => "heap_realloc_array",
+            (Shape::ReallocArray, true) => "heap_realloc_array_throwing",
             (Shape::Resize, false) => "heap_resize",
             (Shape::Free, false) => "heap_free",
-            _ => return Err(AttachError::Unsupported),
+            _ => return None,
         };
         let mut probes = match &function.returns {
             Returns::Ignored => Vec::new(),
@@ -66,7 +65,7 @@ impl Probe {
             program,
             offset: function.entry,
         });
-        Ok(probes)
+        Some(probes)
     }
 
     /// The probe on `__cxa_begin_catch` at this file offset.

@@ -164,7 +164,14 @@ impl Heap {
         // A return instruction can belong to several functions (shared tails): one probe each.
         let mut probes = BTreeSet::new();
         for function in &functions {
-            probes.extend(Probe::of(function)?);
+            match Probe::of(function) {
+                Some(needed) => probes.extend(needed),
+                None => self.warnings.push(Warning::Unprobed {
+                    symbol: function.symbol.clone(),
+                    module: module.path.clone(),
+                    reason: "exceptions may leave it, and its arguments are unusual".into(),
+                }),
+            }
         }
         self.throwing |= functions
             .iter()

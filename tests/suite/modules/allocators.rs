@@ -87,9 +87,8 @@ fn two_allocators_in_one_process_are_both_exact() -> Result<()> {
     ensure!(wrong.is_empty(), "{wrong:?}");
     ensure!(
         recording.report.totals.taken == ledger.taken(),
-        "taken: {} by {}, {} by the program",
+        "unfreed saw {}, the program took {}",
         recording.report.totals.taken,
-        "unfreed",
         ledger.taken()
     );
     Ok(())
