@@ -2,6 +2,14 @@
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
+#![expect(
+    clippy::inline_always,
+    reason = "each program must be one function: a call would add a frame that check_max_stack_depth counts"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "aya's macros call programs with the context by value"
+)]
 
 mod heap;
 mod live;

@@ -5,7 +5,7 @@ mod toolchain;
 use std::process::ExitCode;
 
 use aya_build::{Package, Toolchain};
-use toolchain::{BpfToolchain, LINKED_TOOLCHAIN};
+use toolchain::{BOOTSTRAPPED, BpfToolchain};
 
 fn main() -> ExitCode {
     println!("cargo:rerun-if-changed=build");
@@ -18,22 +18,16 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let toolchain = match toolchain {
-        BpfToolchain::NightlyWithSource => Toolchain::Nightly,
-        BpfToolchain::PrebuiltCore => {
-            // SAFETY: a build script's main thread, before any other thread exists.
-            // Crate names, not 1: aya-ebpf and our programs (inline assembly) get their unstable
-            // features, and aya-build does not ask for -Z build-std: the prebuilt core is used.
-            unsafe { std::env::set_var("RUSTC_BOOTSTRAP", "aya_ebpf,unfreed_ebpf") };
-            Toolchain::Custom(LINKED_TOOLCHAIN)
-        }
-    };
+    if toolchain == BpfToolchain::PrebuiltCore {
+        // SAFETY: a build script's main thread, before any other thread exists.
+        unsafe { std::env::set_var("RUSTC_BOOTSTRAP", BOOTSTRAPPED) };
+    }
     let package = Package {
         name: "unfreed-ebpf",
         root_dir: "../profiler-ebpf",
         ..Package::default()
     };
-    match aya_build::build_ebpf([package], toolchain) {
+    match aya_build::build_ebpf([package], Toolchain::Custom(toolchain.name())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("compiling unfreed's eBPF programs failed: {error:#}");

@@ -1,7 +1,7 @@
 //! unfreed: shows, for a running process, what it took and never gave back, by call stack.
 //!
 //! Data flows one way: probe -> maps -> [`collect`] -> [`symbolize`] -> [`profile::Profile`] ->
-//! [`write`].
+//! [`mod@write`].
 
 pub mod allocator;
 pub mod bpf;

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use unfreed_tests::child::{Lines, Owned};
 use unfreed_tests::paths;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A child with its pipes.
 pub struct Session {

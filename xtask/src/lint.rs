@@ -5,7 +5,7 @@ use anyhow::{Result, anyhow};
 
 use crate::run;
 use crate::setup::{self, Scope};
-use crate::toolchain::{self, BpfToolchain, LINKED_TOOLCHAIN, on_path};
+use crate::toolchain::{self, BOOTSTRAPPED, BpfToolchain, on_path};
 
 const BPF_TARGET: &str = "bpfel-unknown-none";
 
@@ -29,14 +29,13 @@ pub fn task() -> Result<()> {
 /// clippy would see neither the target's `core` nor the code behind its `cfg`s.
 fn clippy_bpf() -> Result<()> {
     let toolchain = toolchain::find().map_err(|lack| anyhow!(lack))?;
-    let (name, bootstrap, build_std): (_, _, &[_]) = match toolchain {
-        BpfToolchain::NightlyWithSource => ("nightly", None, &["-Z", "build-std=core"]),
-        // A released compiler: these two crates may use unstable features.
-        BpfToolchain::PrebuiltCore => (LINKED_TOOLCHAIN, Some("aya_ebpf,unfreed_ebpf"), &[]),
+    let (bootstrap, build_std): (_, &[_]) = match toolchain {
+        BpfToolchain::NightlyWithSource => (None, &["-Z", "build-std=core"]),
+        BpfToolchain::PrebuiltCore => (Some(BOOTSTRAPPED), &[]),
     };
     let mut clippy = if on_path("rustup") {
         let mut rustup = run::program("rustup");
-        rustup.args(["run", name, "cargo"]);
+        rustup.args(["run", toolchain.name(), "cargo"]);
         rustup
     } else {
         run::program("cargo")

@@ -1,9 +1,8 @@
 //! Which rustc on this machine compiles the eBPF programs, and with which LLVM.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::toolchain::LINKED_TOOLCHAIN;
+use crate::toolchain::{BpfToolchain, ask_rustc, find_rustc};
 
 /// The LLVM of Debian 12's rustc, and the one assumed before there is a rustc to ask.
 pub const USUAL_LLVM: u32 = 22;
@@ -23,24 +22,14 @@ pub enum BpfRustc {
 }
 
 impl BpfRustc {
-    /// The same two answers, in the same order, as `toolchain::find`, which cannot be asked before
-    /// bpf-linker is there.
+    /// What is there.
     pub fn look(rustup: bool) -> Self {
-        let candidates = [
-            ("nightly", "lib/rustlib/src/rust/library/core"),
-            (LINKED_TOOLCHAIN, "lib/rustlib/bpfel-unknown-none/lib"),
-        ];
-        for (toolchain, proof) in candidates {
-            let Some(sysroot) = sysroot(rustup, toolchain) else {
-                continue;
+        if let Some((toolchain, sysroot)) = find_rustc() {
+            return Self::Ready {
+                toolchain: toolchain.name(),
+                sysroot,
+                llvm: llvm(toolchain).unwrap_or(USUAL_LLVM),
             };
-            if sysroot.join(proof).is_dir() {
-                return Self::Ready {
-                    toolchain,
-                    sysroot,
-                    llvm: llvm(rustup, toolchain).unwrap_or(USUAL_LLVM),
-                };
-            }
         }
         if rustup && Path::new("/usr/lib/rustlib/bpfel-unknown-none/lib").is_dir() {
             return Self::Unlinked;
@@ -49,15 +38,9 @@ impl BpfRustc {
     }
 }
 
-/// A toolchain's directory; the only rustc's where rustup is not installed.
-fn sysroot(rustup: bool, toolchain: &str) -> Option<PathBuf> {
-    let text = rustc(rustup, toolchain, &["--print", "sysroot"])?;
-    Some(PathBuf::from(text.trim_end()))
-}
-
 /// The major version of a toolchain's LLVM. bpf-linker must not be older.
-fn llvm(rustup: bool, toolchain: &str) -> Option<u32> {
-    llvm_in(&rustc(rustup, toolchain, &["-vV"])?)
+fn llvm(toolchain: BpfToolchain) -> Option<u32> {
+    llvm_in(&ask_rustc(toolchain, &["-vV"])?)
 }
 
 fn llvm_in(version: &str) -> Option<u32> {
@@ -65,21 +48,6 @@ fn llvm_in(version: &str) -> Option<u32> {
         .lines()
         .find_map(|line| line.strip_prefix("LLVM version: "))?;
     llvm.split('.').next()?.parse().ok()
-}
-
-fn rustc(rustup: bool, toolchain: &str, arguments: &[&str]) -> Option<String> {
-    let mut rustc = if rustup {
-        let mut rustc = Command::new("rustup");
-        rustc.args(["run", toolchain, "rustc"]);
-        rustc
-    } else {
-        Command::new("rustc")
-    };
-    let output = rustc.args(arguments).output().ok()?;
-    if !output.status.success() {
-        return None;
-    }
-    String::from_utf8(output.stdout).ok()
 }
 
 #[cfg(test)]
