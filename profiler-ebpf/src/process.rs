@@ -27,7 +27,7 @@ pub fn recorded() -> Option<u32> {
 ///
 /// The tail call goes nowhere, on the path that does nothing anyway. That it is there turns off the
 /// per-CPU private stacks that Linux 6.13+ gives to programs with frames of 64 bytes and more
-/// (kernel/bpf/verifier.c, check_max_stack_depth): uprobe programs are preemptible, so a task that
+/// (kernel/bpf/verifier.c, `check_max_stack_depth`): uprobe programs are preemptible, so a task that
 /// gets the CPU in the middle of a program would overwrite its frame. Tracepoints run with
 /// preemption off.
 #[inline(always)]

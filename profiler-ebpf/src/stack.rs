@@ -78,15 +78,9 @@ fn hash(tgid: u32, record: &StackRecord) -> u64 {
 /// after the ring buffer took it, so a full ring delays a stack instead of losing it.
 #[inline(always)]
 fn store(hash: u64, record: &StackRecord) -> u64 {
-    let totals = match STACKS.get_ptr_mut(hash) {
-        Some(totals) => totals,
-        None => match insert(hash) {
-            Some(totals) => totals,
-            None => {
-                lost(Loss::StackMapFull);
-                return OVERFLOW_STACK;
-            }
-        },
+    let Some(totals) = STACKS.get_ptr_mut(hash).or_else(|| insert(hash)) else {
+        lost(Loss::StackMapFull);
+        return OVERFLOW_STACK;
     };
     // SAFETY: a pointer into an element, and elements of STACKS are never removed; every writer of
     // the flag stores the same value.

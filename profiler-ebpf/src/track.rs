@@ -6,6 +6,8 @@
 //! exist: the stack must not have been unwound past it, and its return address slot must still hold
 //! what it held.
 
+use core::ops::Range;
+
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use unfreed_common::loss::{Loss, Note};
 use unfreed_common::thread::{Call, MAX_INTERRUPTED, Thread, kind, seen};
@@ -18,14 +20,16 @@ use crate::{live, stack};
 /// (a coroutine's, a signal stack).
 const NESTED_WITHIN: u64 = 1 << 20;
 
-/// The kernel follows this many return probes on one thread (MAX_URETPROBE_DEPTH).
+/// The kernel follows this many return probes on one thread (`MAX_URETPROBE_DEPTH`).
 const RETURN_DEPTH: u64 = 64;
 
 /// Where uretprobes return to: the kernel puts its page of trampolines as high in the address space
-/// as it gets, which is the last page (4-level paging: 47 bits, 5-level: 56). No code of a program
-/// is within the last two pages.
-const TOP_4_LEVEL: u64 = (1 << 47) - 4096;
-const TOP_5_LEVEL: u64 = (1 << 56) - 4096;
+/// as it gets (kernel/events/uprobes.c, `xol_add_vma`), which is the last page. With 4-level paging
+/// that ends at 2^47 - 4096, with 5-level paging at 2^56 - 4096. No code of a program is up there.
+const TRAMPOLINES: [Range<u64>; 2] = [
+    (1 << 47) - 2 * 4096..(1 << 47),
+    (1 << 56) - 2 * 4096..(1 << 56),
+];
 
 /// What an entry probe knows of a call.
 pub struct Entry {
@@ -203,8 +207,8 @@ fn is_nested(pending: &Call, slot: u64, function: u64, return_address: u64) -> b
 
 #[inline(always)]
 fn is_trampoline(address: u64) -> bool {
-    (address >= TOP_4_LEVEL - 4096 && address < TOP_4_LEVEL + 4096)
-        || (address >= TOP_5_LEVEL - 4096 && address < TOP_5_LEVEL + 4096)
+    let [four_levels, five_levels] = &TRAMPOLINES;
+    four_levels.contains(&address) || five_levels.contains(&address)
 }
 
 /// Forgets interrupted calls whose frames a new call's frame at `slot` has replaced: their signal
