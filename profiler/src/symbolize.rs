@@ -1,7 +1,6 @@
 //! Addresses -> functions, files and lines; each distinct address once.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -13,8 +12,8 @@ use crate::profile::{Frame, Profile, Stack, View};
 use crate::target::Module;
 use crate::warning::Warning;
 
-/// Where distributions put debug files that are split off.
-const DEBUG_DIRECTORIES: [&str; 2] = ["/usr/lib/debug", "/lib/debug"];
+/// blazesym's own search for debug files is off.
+const NO_DIRECTORIES: [&str; 0] = [];
 
 /// How many addresses of a module are symbolized at a time.
 const BATCH: usize = 4096;
@@ -143,29 +142,37 @@ fn name_module(
         .enable_code_info(true)
         .enable_inlined_fns(true)
         .enable_demangling(true)
-        .set_debug_dirs(Some(debug_directories(module)))
+        // It would follow the name of the open file into our own file system, where another build
+        // may have that name.
+        .set_debug_dirs(Some(NO_DIRECTORIES))
         .build();
     for batch in addresses.chunks(BATCH) {
         let calls = batch
             .iter()
             .map(|&(address, is_return)| address - u64::from(is_return && address > 0))
             .collect::<Vec<_>>();
-        // Debug information can be damaged where symbols are not.
-        let symbols = symbolize_batch(&symbolizer, module, &calls, true)
-            .or_else(|_| symbolize_batch(&symbolizer, module, &calls, false))
-            .unwrap_or_default();
+        // The symbol table has the whole name of a function, also where debug information has only
+        // the last part of it (C++'s unnamed namespaces); and it may be whole where debug
+        // information is damaged.
+        let plain = symbolize_batch(&symbolizer, module, &calls, false).unwrap_or_default();
+        let rich = symbolize_batch(&symbolizer, module, &calls, true).unwrap_or_default();
         for (position, &(address, is_return)) in batch.iter().enumerate() {
             let frame = RawFrame {
                 module: Some(index),
                 address,
             };
-            let frames = match symbols.get(position) {
-                Some(Symbolized::Sym(symbol)) => named(symbol, frame, module),
-                _ => vec![Arc::new(unnamed(frame, Some(module)))],
+            let frames = match (at(&plain, position), at(&rich, position)) {
+                (Some(plain), Some(rich)) => named(&plain.name, rich, frame, module),
+                (Some(only), None) | (None, Some(only)) => named(&only.name, only, frame, module),
+                (None, None) => vec![Arc::new(unnamed(frame, Some(module)))],
             };
             known.insert((frame, is_return), frames);
         }
     }
+}
+
+fn at<'a, 'b>(symbols: &'a [Symbolized<'b>], position: usize) -> Option<&'a Sym<'b>> {
+    symbols.get(position).and_then(Symbolized::as_sym)
 }
 
 fn symbolize_batch<'a>(
@@ -174,27 +181,13 @@ fn symbolize_batch<'a>(
     addresses: &[u64],
     debug_syms: bool,
 ) -> anyhow::Result<Vec<Symbolized<'a>>> {
-    let path = module.open_path().context("not a file")?;
-    let mut elf = Elf::new(path);
+    let mut elf = Elf::new(module.debug_path().context("not a file")?);
     elf.debug_syms = debug_syms;
     Ok(symbolizer.symbolize(&Source::Elf(elf), Input::VirtOffset(addresses))?)
 }
 
-fn debug_directories(module: &Module) -> Vec<PathBuf> {
-    let mut directories = Vec::new();
-    if let Some(directory) = module.directory() {
-        directories.push(directory.join(".debug"));
-        directories.push(directory);
-    }
-    for directory in DEBUG_DIRECTORIES {
-        directories.push(module.root.join(directory.trim_start_matches('/')));
-        directories.push(PathBuf::from(directory));
-    }
-    directories
-}
-
-/// The function at an address and what the compiler put into it, innermost first.
-fn named(symbol: &Sym<'_>, frame: RawFrame, module: &Module) -> Vec<Arc<Frame>> {
+/// The function at an address, by `name`, and what the compiler put into it, innermost first.
+fn named(name: &str, symbol: &Sym<'_>, frame: RawFrame, module: &Module) -> Vec<Arc<Frame>> {
     let frame = |name: &str, code: Option<&CodeInfo<'_>>, inlined| {
         Arc::new(Frame {
             function: Some(name.to_owned()),
@@ -210,7 +203,7 @@ fn named(symbol: &Sym<'_>, frame: RawFrame, module: &Module) -> Vec<Arc<Frame>> 
         .iter()
         .rev()
         .map(|function| frame(&function.name, function.code_info.as_ref(), true));
-    let outer = frame(&symbol.name, symbol.code_info.as_deref(), false);
+    let outer = frame(name, symbol.code_info.as_deref(), false);
     inlined.chain([outer]).collect()
 }
 

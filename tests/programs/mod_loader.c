@@ -1,6 +1,6 @@
 /* Loads the libraries that are its arguments, one after the other, lets each work, and unloads it.
- * With `hold` first, it waits for a line after loading and after unloading, and says where the
- * library's functions are. */
+ * With `hold` first, it waits for a line after loading each, says where the library's allocator is,
+ * and unloads them all after their work. */
 #define _GNU_SOURCE
 #include "mod_talk.h"
 
@@ -27,9 +27,13 @@ static void tell_where(void *library)
 
 int main(int argc, char **argv)
 {
+    void *held[8];
     int hold = argc > 1 && strcmp(argv[1], "hold") == 0;
     say("ready\n");
     wait_for_line();
+    if (argc > (int)(sizeof held / sizeof *held)) {
+        return 1;
+    }
     for (int i = 1 + hold; i < argc; i++) {
         void *library = dlopen(argv[i], RTLD_NOW | RTLD_LOCAL);
         if (!library) {
@@ -41,7 +45,13 @@ int main(int argc, char **argv)
             wait_for_line();
         }
         ((void (*)(void))symbol(library, "plugin_work"))();
-        dlclose(library);
+        held[i] = library;
+        if (!hold) {
+            dlclose(library);
+        }
+    }
+    for (int i = 1 + hold; hold && i < argc; i++) {
+        dlclose(held[i]);
     }
     say("done\n");
     wait_for_line();

@@ -107,7 +107,7 @@ fn a_command_is_left_without_a_probe_or_a_breakpoint() -> Result<()> {
 
 /// Waits until a child of ours is a zombie: it has let everything go and is not yet waited for.
 fn wait_until_gone(pid: u32) -> Result<()> {
-    poll(std::time::Duration::from_secs(60), || {
+    poll(std::time::Duration::from_mins(1), || {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
         Ok(stat
             .rsplit(") ")

@@ -2,7 +2,7 @@
 //! records it; and what of a result the tests look at.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -109,6 +109,21 @@ pub fn run(command: &[&str], environment: &[(&str, &str)], input: &[&str]) -> Re
         result: session::read_json(&output)?,
         stdout: ended.stdout,
     })
+}
+
+/// Runs a shell in mount and pid namespaces of its own, which becomes the program in the end; and
+/// the pid of that here. They end with their owner.
+pub fn in_namespaces(script: &str, arguments: &[&Path]) -> Result<(Session, u32)> {
+    let session = Session::ready(
+        Command::new("unshare")
+            .args(["--mount", "--pid", "--fork", "--kill-child"])
+            .args(["sh", "-e", "-c", script, "sh"])
+            .args(arguments),
+    )?;
+    let children = format!("/proc/{0}/task/{0}/children", session.pid());
+    let children = std::fs::read_to_string(children)?;
+    let pid = children.trim().parse().context("no single child")?;
+    Ok((session, pid))
 }
 
 /// What a result says, as far as the test programs' ledgers can be compared with it.

@@ -77,7 +77,6 @@ impl Drop for Detaching {
 /// Records and symbolizes.
 pub fn record(settings: &Settings) -> anyhow::Result<Recorded> {
     check::host()?;
-    check::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -11,6 +11,7 @@ use unfreed_common::config::ended;
 
 use super::{Detaching, Recorded, Selection, Settings, progress};
 use crate::bpf::{self, Bpf, NewStack, Ring, Sizes};
+use crate::check;
 use crate::collect::{self, RawProfile, Stacks};
 use crate::profile::{End, ProcessMemory};
 use crate::source::{Heap, Unstripped};
@@ -87,6 +88,8 @@ impl<'a> Recording<'a> {
             Selection::Pid(pid) => *pid,
             Selection::Command(_) => started.as_ref().map_or(0, |started| started.id().get()),
         };
+        // Not before: the command would inherit it.
+        check::raise_file_limit();
         let target = Target::running(pid)?;
         let exe = &target.process.exe;
         let unstripped = settings
@@ -94,6 +97,7 @@ impl<'a> Recording<'a> {
             .as_ref()
             .map(|path| Unstripped::read(path, exe))
             .transpose()?;
+        let symbols = settings.unstripped.clone().map(|path| (exe.clone(), path));
         let mut bpf = Bpf::load(Sizes {
             live: settings.max_live,
         })?;
@@ -104,7 +108,7 @@ impl<'a> Recording<'a> {
             settings,
             bpf,
             ring: watch(ring)?,
-            modules: Modules::of(pid),
+            modules: Modules::of(pid, symbols),
             heap,
             stacks: Stacks::default(),
             target,
@@ -119,12 +123,12 @@ impl<'a> Recording<'a> {
 
     fn attach_first(&mut self) -> anyhow::Result<()> {
         let pid = self.target.pid.get();
-        if let Some(started) = self.started.take() {
+        if let Some(mut started) = self.started.take() {
             // A started command is recorded from its first instruction.
             self.begin()?;
             started.run_loader(|| self.attach_new(false))?;
-            self.heap.announce(&self.target.process);
             self.heap.require_allocator(&self.target.process)?;
+            self.heap.announce(&self.target.process);
             started.let_go()?;
             self.started = Some(started);
         } else {

@@ -1,5 +1,6 @@
 //! The process to be profiled: which one it is, what it has mapped, how it ends.
 
+mod debug_file;
 mod memory;
 mod modules;
 mod pidfd;
@@ -72,9 +73,14 @@ fn introduce(proc: &ProcFs, pid: u32) -> Process {
     let comm = proc.stat().map(|stat| stat.comm).unwrap_or_default();
     let exe = proc
         .exe()
-        .map(|path| path.to_string_lossy().into_owned())
+        .map(|path| without_deleted(&path.to_string_lossy()))
         .unwrap_or_default();
     Process { pid, comm, exe }
+}
+
+/// The kernel marks the paths of files that have no name any more.
+fn without_deleted(path: &str) -> String {
+    path.strip_suffix(" (deleted)").unwrap_or(path).to_owned()
 }
 
 /// The eBPF programs read arguments where the calling convention of 64-bit code has them.

@@ -1,6 +1,7 @@
 //! The files a process executes, kept open so that they can be probed and symbolized whatever
 //! namespace they are in, after they were deleted or replaced, and after the process is gone.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -10,6 +11,8 @@ use anyhow::Context as _;
 use memmap2::Mmap;
 use object::read::elf::{FileHeader, ProgramHeader};
 use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process as ProcFs};
+
+use super::{debug_file, without_deleted};
 
 /// An executable file (or a part of memory that is none) that the process has mapped.
 pub struct Module {
@@ -21,8 +24,10 @@ pub struct Module {
     pub unreadable: Option<String>,
     /// (file offset, virtual address, size) of its loadable segments.
     segments: Vec<(u64, u64, u64)>,
-    /// Where else its debug files may be: the process's root directory.
-    pub root: PathBuf,
+    /// The process's root directory, as long as it lives.
+    root: PathBuf,
+    /// File with its symbols and debug information, if these are not in its own.
+    debug: OnceCell<Option<File>>,
 }
 
 /// What an address of the process belongs to.
@@ -46,6 +51,7 @@ struct Range {
 /// All modules a process has, or had since it is watched.
 pub struct Modules {
     pid: u32,
+    unstripped: Option<(String, PathBuf)>,
     all: Vec<Module>,
     by_file: HashMap<(i32, i32, u64, String), usize>,
     current: Vec<Range>,
@@ -54,10 +60,12 @@ pub struct Modules {
 }
 
 impl Modules {
-    /// Knows nothing yet: call [`Modules::refresh`].
-    pub fn of(pid: u32) -> Self {
+    /// Knows nothing yet: call [`Modules::refresh`]. `unstripped`: the path of a module, and of a
+    /// file with its symbols.
+    pub fn of(pid: u32, unstripped: Option<(String, PathBuf)>) -> Self {
         Self {
             pid,
+            unstripped,
             all: Vec::new(),
             by_file: HashMap::new(),
             current: Vec::new(),
@@ -97,7 +105,8 @@ impl Modules {
         Ok((known..self.all.len()).collect())
     }
 
-    /// What `address` belongs to, now or before.
+    /// What `address` belongs to, now or before. To be asked while the process lives: then its
+    /// module's debug file is still in reach.
     pub fn locate(&self, address: u64) -> Location {
         let holds = |range: &&Range| range.start <= address && address < range.end;
         let range = self.current.iter().find(holds);
@@ -105,6 +114,7 @@ impl Modules {
             return Location::Unknown;
         };
         let module = &self.all[range.module];
+        module.find_debug_file();
         let offset = address - range.start + range.file_offset;
         Location::Module(range.module, module.virtual_address(offset, address))
     }
@@ -131,6 +141,13 @@ impl Modules {
             return index;
         }
         let module = Module::open(self.pid, map, path);
+        if let Some((_, symbols)) = self
+            .unstripped
+            .as_ref()
+            .filter(|(path, _)| *path == module.path)
+        {
+            module.debug.get_or_init(|| File::open(symbols).ok());
+        }
         self.all.push(module);
         self.by_file.insert(key, self.all.len() - 1);
         self.all.len() - 1
@@ -146,6 +163,7 @@ impl Module {
             unreadable: None,
             segments: Vec::new(),
             root,
+            debug: OnceCell::new(),
         };
         let MMapPath::Path(seen) = &map.pathname else {
             return module;
@@ -169,8 +187,23 @@ impl Module {
 
     /// A path by which this very file can be opened as long as this value lives.
     pub fn open_path(&self) -> Option<PathBuf> {
-        let file = self.file.as_ref()?;
-        Some(PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())))
+        self.file.as_ref().map(path_of)
+    }
+
+    /// A path by which the file with its symbols and debug information can be opened.
+    pub fn debug_path(&self) -> Option<PathBuf> {
+        match self.debug.get() {
+            Some(Some(debug)) => Some(path_of(debug)),
+            _ => self.open_path(),
+        }
+    }
+
+    /// Opens the file with its debug information, which may be out of reach when the process is gone.
+    fn find_debug_file(&self) {
+        self.debug.get_or_init(|| {
+            let bytes = self.bytes().ok()??;
+            debug_file::find(&bytes, Path::new(&self.path), &self.root)
+        });
     }
 
     /// The file's content.
@@ -182,17 +215,6 @@ impl Module {
         // would break the target as well. It is only read, through code that checks every offset.
         let bytes = unsafe { Mmap::map(file) }.with_context(|| format!("reading {}", self.path))?;
         Ok(Some(bytes))
-    }
-
-    /// Whether this is a file, in contrast to the vdso or memory for generated code.
-    pub fn is_file(&self) -> bool {
-        self.file.is_some() || self.unreadable.is_some()
-    }
-
-    /// The directory of the file, under the process's root.
-    pub fn directory(&self) -> Option<PathBuf> {
-        let path = Path::new(&self.path).parent()?;
-        Some(self.root.join(path.strip_prefix("/").unwrap_or(path)))
     }
 
     fn virtual_address(&self, offset: u64, address: u64) -> u64 {
@@ -208,12 +230,13 @@ impl Module {
     }
 }
 
+fn path_of(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
 fn name_of(path: &MMapPath) -> String {
     match path {
-        MMapPath::Path(path) => path
-            .to_string_lossy()
-            .trim_end_matches(" (deleted)")
-            .to_owned(),
+        MMapPath::Path(path) => without_deleted(&path.to_string_lossy()),
         MMapPath::Vdso => "[vdso]".into(),
         MMapPath::Vsyscall => "[vsyscall]".into(),
         MMapPath::Heap => "[heap]".into(),

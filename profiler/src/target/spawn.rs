@@ -44,6 +44,7 @@ pub enum SpawnError {
 pub struct Started {
     child: Child,
     command: String,
+    let_go: bool,
 }
 
 /// Starts the command; it is stopped after its exec, before its first instruction.
@@ -65,11 +66,22 @@ pub fn start(command: &[OsString]) -> anyhow::Result<Started> {
     let started = Started {
         child,
         command: name,
+        let_go: false,
     };
     started.wait_for_stop()?;
     ptrace::setoptions(started.pid(), Options::PTRACE_O_TRACESYSGOOD)
         .context("tracing the command's start")?;
     Ok(started)
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        // A command that cannot be recorded is not run either; one that was let go is on its own.
+        if !self.let_go {
+            let _ended = self.child.kill();
+            let _reaped = self.child.wait();
+        }
+    }
 }
 
 impl Started {
@@ -115,8 +127,10 @@ impl Started {
     }
 
     /// Lets the command run on, untraced.
-    pub fn let_go(&self) -> anyhow::Result<()> {
-        ptrace::detach(self.pid(), None).context("letting the command run")
+    pub fn let_go(&mut self) -> anyhow::Result<()> {
+        ptrace::detach(self.pid(), None).context("letting the command run")?;
+        self.let_go = true;
+        Ok(())
     }
 
     /// How the command ended, once its pidfd says that it has.

@@ -162,12 +162,19 @@ fn constructors_are_counted() -> Result<()> {
 fn program_of_32_bits(directory: &Path) -> Result<std::path::PathBuf> {
     let source = directory.join("small.c");
     let program = directory.join("small");
-    let code = r#"void _start(void) {
-        char byte;
-        __asm__ volatile("int $0x80" : : "a"(4), "b"(1), "c"("ready\n"), "d"(6) : "memory");
-        __asm__ volatile("int $0x80" : : "a"(3), "b"(0), "c"(&byte), "d"(1) : "memory");
-        __asm__ volatile("int $0x80" : : "a"(1), "b"(7));
-    }"#;
+    let code = r#"
+        static int call(int number, int first, const void *second, int third) {
+            __asm__ volatile("int $0x80" : "+a"(number)
+                             : "b"(first), "c"(second), "d"(third) : "memory");
+            return number;
+        }
+        void _start(void) {
+            volatile char byte = 0;
+            call(4, 1, "ready\n", 6);
+            while (byte != '\n' && call(3, 0, (const void *)&byte, 1) == 1) {
+            }
+            call(1, 7, 0, 0);
+        }"#;
     std::fs::write(&source, code)?;
     toolchain::succeed(
         Command::new("gcc")

@@ -1,32 +1,17 @@
 //! Files that are hidden in namespaces, deleted, replaced, or stripped.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use unfreed_tests::build::{self, Linkage};
 
-use crate::recorded::{self, Recorded, check_sites};
+use crate::recorded::{self, Recorded, check_sites, in_namespaces};
 use crate::session::{self, Session};
 use crate::toolchain;
 
 /// What `endings.c` keeps.
 const KEPT: (&str, u64, u64) = ("site_kept", 300 * 1999, 300);
-
-/// Runs a shell in mount and pid namespaces of its own, which becomes the program in the end; and
-/// the pid of that here. They end with their owner.
-fn in_namespaces(script: &str, arguments: &[&Path]) -> Result<(Session, u32)> {
-    let session = Session::ready(
-        Command::new("unshare")
-            .args(["--mount", "--pid", "--fork", "--kill-child"])
-            .args(["sh", "-e", "-c", script, "sh"])
-            .args(arguments),
-    )?;
-    let children = format!("/proc/{0}/task/{0}/children", session.pid());
-    let children = std::fs::read_to_string(children)?;
-    let pid = children.trim().parse().context("no single child")?;
-    Ok((session, pid))
-}
 
 #[test]
 fn a_program_in_namespaces_of_its_own_is_recorded_and_named() -> Result<()> {

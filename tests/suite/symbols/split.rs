@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{INLINED, check_inlined, function};
-use crate::recorded::{Recorded, frames};
+use crate::recorded::{Recorded, frames, in_namespaces};
 use crate::toolchain;
 
 /// `sym_inlined.cc`, stripped.
@@ -92,6 +92,23 @@ fn a_debug_file_is_found_by_the_build_id_alone() -> Result<()> {
     let file = Removed(place.join(format!("{rest}.debug")));
     stripped.debug(&file.0)?;
     check_inlined(&stripped.start()?.stop()?)
+}
+
+#[test]
+fn a_debug_file_in_the_targets_own_file_system_is_used_even_when_that_is_gone() -> Result<()> {
+    let stripped = Stripped::build(&[])?;
+    let debug = stripped.directory.path().join("program.debug");
+    stripped.linked(&debug)?;
+    let hidden = stripped.directory.path().join("hidden");
+    std::fs::create_dir(&hidden)?;
+    let script = r#"mount -t tmpfs none "$1"; mkdir "$1/.debug"; cp "$2" "$1"; cp "$3" "$1/.debug"
+        exec "$1/program""#;
+    let (target, pid) = in_namespaces(script, &[&hidden, &stripped.program, &debug])?;
+    std::fs::remove_file(&debug)?;
+    let mut case = Recorded::attach(target, pid, &[])?;
+    case.work()?;
+    // Its first process is gone, and with it the namespaces and the file system.
+    check_inlined(&case.kill()?)
 }
 
 #[test]
