@@ -44,7 +44,7 @@ const CAPABILITIES: [(u32, &str, &str); 3] = [
 /// `CAP_SYS_ADMIN` stands for the first two.
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// The first pid namespace: `PROC_PID_INIT_INO`, include/linux/proc_ns.h.
+/// The first pid namespace: `PROC_PID_INIT_INO` in the kernel's sources.
 const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 /// What a host answers. A field of its own for everything that is read, so that answers can be tested

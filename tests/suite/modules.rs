@@ -4,7 +4,6 @@
 mod allocators;
 mod commands;
 mod files;
-mod reload;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

@@ -21,6 +21,9 @@ use crate::target::{self, MemoryReading, Modules, Started, Target};
 /// How often the process's mappings and size are read again.
 const TICK: Duration = Duration::from_millis(500);
 
+/// The least time between two readings for the sake of frames that are in no known mapping.
+const REFRESH: Duration = Duration::from_millis(10);
+
 /// How long programs that were running when the recording ended may take to finish.
 const SETTLE: Duration = Duration::from_millis(5);
 
@@ -34,6 +37,10 @@ pub struct Recording<'a> {
     modules: Modules,
     heap: Heap,
     stacks: Stacks,
+    /// Stacks with frames in no known mapping.
+    unlocated: Vec<NewStack>,
+    /// When the mappings were last read.
+    refreshed: Instant,
     before: MemoryReading,
     after: MemoryReading,
     show_progress: bool,
@@ -111,6 +118,8 @@ impl<'a> Recording<'a> {
             modules: Modules::of(pid, symbols),
             heap,
             stacks: Stacks::default(),
+            unlocated: Vec::new(),
+            refreshed: Instant::now(),
             target,
             started,
             before: MemoryReading::default(),
@@ -150,25 +159,35 @@ impl<'a> Recording<'a> {
         self.bpf.set_recording(pid, true)
     }
 
+    fn drain(&mut self) {
+        let (modules, stacks, unlocated) = (&self.modules, &mut self.stacks, &mut self.unlocated);
+        bpf::drain(self.ring.get_mut(), |stack| {
+            if !stacks.add(modules, &stack) {
+                unlocated.push(stack);
+            }
+        });
+        // Something new is mapped, or a frame is none: read the mappings again, while the process
+        // lives, but not for each of many such stacks.
+        if !self.unlocated.is_empty() && self.refreshed.elapsed() >= REFRESH {
+            // Fails when the process is ending, which its pidfd will say.
+            let _ended: anyhow::Result<()> = self.attach_new(true);
+        }
+    }
+
+    /// Probes what is new among the modules.
     fn attach_new(&mut self, late: bool) -> anyhow::Result<()> {
-        let new = self.modules.refresh()?;
+        let new = self.read_mappings()?;
         self.heap.attach(&mut self.bpf, &self.modules, &new, late)
     }
 
-    fn drain(&mut self) {
-        let mut unknown: Vec<NewStack> = Vec::new();
-        let (modules, stacks) = (&self.modules, &mut self.stacks);
-        bpf::drain(self.ring.get_mut(), |stack| {
-            if !stacks.add(modules, &stack) {
-                unknown.push(stack);
-            }
-        });
-        // New mappings: read them again, once, while the process lives.
-        if !unknown.is_empty() && self.attach_new(true).is_ok() {
-            for stack in unknown {
-                self.stacks.add(&self.modules, &stack);
-            }
+    /// Returns the modules that are new, and locates the stacks that were waiting for them.
+    fn read_mappings(&mut self) -> anyhow::Result<Vec<usize>> {
+        self.refreshed = Instant::now();
+        let new = self.modules.refresh()?;
+        for stack in self.unlocated.drain(..) {
+            self.stacks.add(&self.modules, &stack);
         }
+        Ok(new)
     }
 
     fn tick(&mut self, begin: Instant) -> anyhow::Result<Option<End>> {
@@ -222,6 +241,10 @@ impl<'a> Recording<'a> {
         }
         std::thread::sleep(SETTLE);
         self.drain();
+        if !self.unlocated.is_empty() {
+            // Fails when the process has ended: then these frames stay addresses.
+            let _ended = self.read_mappings();
+        }
         let end_time = match self.bpf.ended()? {
             ended if ended.reason != ended::NO => ended.time,
             _ => monotonic_now(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
@@ -60,13 +60,20 @@ impl Heap {
     ) -> anyhow::Result<()> {
         for &index in new {
             let module = modules.get(index);
-            let probed = self
-                .attach_module(bpf, module)
-                .with_context(|| format!("probing {}", module.path))?;
-            if probed && late {
-                self.warnings.push(Warning::LateModule {
+            match self.attach_module(bpf, module) {
+                Ok(true) if late => self.warnings.push(Warning::LateModule {
                     module: module.path.clone(),
-                });
+                }),
+                Ok(_) => {}
+                // The others are still to be probed, and the recording goes on.
+                Err(error) if late => self.warnings.push(Warning::Unprobed {
+                    symbol: "the allocator".into(),
+                    module: module.path.clone(),
+                    reason: format!("{error:#}"),
+                }),
+                Err(error) => {
+                    return Err(error.context(format!("probing {}", module.path)));
+                }
             }
         }
         if self.throwing {

@@ -53,12 +53,12 @@ fn candidates(
         .and_then(|directory| directory.strip_prefix("/").ok());
     for root in [root, Path::new("/")] {
         let debug = root.join(DEBUG_DIRECTORY);
-        if let Some([first, rest @ ..]) = build_id {
-            let rest = rest
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>();
-            candidates.push(debug.join(format!(".build-id/{first:02x}/{rest}.debug")));
+        if let Some(id) = build_id {
+            let hex = hex(id);
+            // Two digits name the directory.
+            if let Some((first, rest)) = hex.split_at_checked(2) {
+                candidates.push(debug.join(format!(".build-id/{first}/{rest}.debug")));
+            }
         }
         // A plain name: the link must not lead out of these directories.
         let name = link.and_then(|link| Path::new(link).file_name());
@@ -69,6 +69,15 @@ fn candidates(
         }
     }
     candidates
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn belongs(file: &File, proof: &Proof<'_>) -> bool {

@@ -30,6 +30,9 @@ pub struct Module {
     debug: OnceCell<Option<File>>,
 }
 
+/// How many mappings that are gone are remembered: a compiler at run time can make any number.
+const MAX_RETIRED: usize = 4096;
+
 /// What an address of the process belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Location {
@@ -101,6 +104,8 @@ impl Modules {
             .copied()
             .collect::<Vec<_>>();
         self.retired.extend(gone);
+        let surplus = self.retired.len().saturating_sub(MAX_RETIRED);
+        self.retired.drain(..surplus);
         self.current = ranges;
         Ok((known..self.all.len()).collect())
     }

@@ -69,8 +69,9 @@ pub fn start(command: &[OsString]) -> anyhow::Result<Started> {
         let_go: false,
     };
     started.wait_for_stop()?;
-    ptrace::setoptions(started.pid(), Options::PTRACE_O_TRACESYSGOOD)
-        .context("tracing the command's start")?;
+    // Should unfreed be killed meanwhile, the command must not run into the breakpoint.
+    let options = Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_EXITKILL;
+    ptrace::setoptions(started.pid(), options).context("tracing the command's start")?;
     Ok(started)
 }
 
