@@ -9,51 +9,29 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use unfreed_tests::build::{self, Linkage};
 
-use crate::session::{self, Session};
+use crate::recorded::{Recorded, run};
+use crate::session::Session;
 
 /// What `endings.c` keeps.
 const KEPT_BYTES: u64 = 300 * 1999;
 const KEPT_BLOCKS: u64 = 300;
 
-struct Case {
-    target: Session,
-    unfreed: Session,
-    output: PathBuf,
-    _directory: tempfile::TempDir,
-}
-
 fn program() -> Result<PathBuf> {
     build::program("endings", Linkage::Dynamic)
 }
 
-impl Case {
-    /// The program, recorded, after its workload.
-    fn begin(end: &str, more: &[&str]) -> Result<Self> {
-        let mut target = Session::ready(Command::new(program()?).arg(end))?;
-        let directory = tempfile::tempdir()?;
-        let output = directory.path().join("heap.json");
-        let pid = target.pid().to_string();
-        let path = output.to_string_lossy().into_owned();
-        let mut arguments = vec!["heap", "-p", &pid, "--min-age", "0", "-q", "-o", &path];
-        arguments.extend(more);
-        let unfreed = Session::recording(&arguments)?;
-        target.tell("go")?;
-        target.expect("done")?;
-        Ok(Self {
-            target,
-            unfreed,
-            output,
-            _directory: directory,
-        })
-    }
+/// The program, recorded, after its workload.
+fn begin(end: &str, more: &[&str]) -> Result<Recorded> {
+    let mut case = Recorded::start(Command::new(program()?).arg(end), more)?;
+    case.work()?;
+    Ok(case)
+}
 
-    /// Waits for unfreed's end; its result must be exact and end for this reason.
-    fn finish(self, reason: &str) -> Result<Session> {
-        let ended = self.unfreed.end()?;
-        ensure!(ended.status.success(), "{}: {}", ended.status, ended.stderr);
-        check(&session::read_json(&self.output)?, reason)?;
-        Ok(self.target)
-    }
+/// Waits for unfreed's end; its result must be exact and end for this reason.
+fn finish(case: Recorded, reason: &str) -> Result<Session> {
+    let (result, target) = case.result()?;
+    check(&result, reason)?;
+    Ok(target)
 }
 
 fn check(result: &Value, reason: &str) -> Result<()> {
@@ -92,43 +70,43 @@ fn still_works(mut target: Session) -> Result<()> {
 
 #[test]
 fn ctrl_c_writes_the_result_and_leaves_the_target() -> Result<()> {
-    let case = Case::begin("exit", &[])?;
+    let case = begin("exit", &[])?;
     case.unfreed.signal(Signal::SIGINT)?;
-    still_works(case.finish("interrupted")?)
+    still_works(finish(case, "interrupted")?)
 }
 
 #[test]
 fn sigterm_writes_the_result_and_leaves_the_target() -> Result<()> {
-    let case = Case::begin("exit", &[])?;
+    let case = begin("exit", &[])?;
     case.unfreed.signal(Signal::SIGTERM)?;
-    still_works(case.finish("interrupted")?)
+    still_works(finish(case, "interrupted")?)
 }
 
 #[test]
 fn the_duration_ends_a_recording() -> Result<()> {
-    let case = Case::begin("exit", &["-d", "2"])?;
-    still_works(case.finish("the duration was over")?)
+    let case = begin("exit", &["-d", "2"])?;
+    still_works(finish(case, "the duration was over")?)
 }
 
 #[test]
 fn the_targets_exit_ends_a_recording() -> Result<()> {
-    let mut case = Case::begin("exit", &[])?;
+    let mut case = begin("exit", &[])?;
     case.target.tell("end")?;
-    case.finish("the target exited").map(drop)
+    finish(case, "the target exited").map(drop)
 }
 
 #[test]
 fn the_targets_violent_end_ends_a_recording() -> Result<()> {
-    let case = Case::begin("exit", &[])?;
+    let case = begin("exit", &[])?;
     case.target.signal(Signal::SIGKILL)?;
-    case.finish("the target exited").map(drop)
+    finish(case, "the target exited").map(drop)
 }
 
 #[test]
 fn exec_ends_a_recording_and_the_new_program_works() -> Result<()> {
-    let mut case = Case::begin("exec", &[])?;
+    let mut case = begin("exec", &[])?;
     case.target.tell("exec")?;
-    let mut cat = case.finish("the target replaced its program (exec)")?;
+    let mut cat = finish(case, "the target replaced its program (exec)")?;
     cat.tell("meow")?;
     cat.expect("meow")?;
     let ended = cat.end()?;
@@ -138,15 +116,15 @@ fn exec_ends_a_recording_and_the_new_program_works() -> Result<()> {
 
 #[test]
 fn the_main_threads_exit_ends_a_recording_and_the_others_go_on() -> Result<()> {
-    let mut case = Case::begin("main-thread", &[])?;
+    let mut case = begin("main-thread", &[])?;
     case.target.tell("exit")?;
     case.target.expect("alone")?;
-    still_works(case.finish("the target's main thread exited")?)
+    still_works(finish(case, "the target's main thread exited")?)
 }
 
 #[test]
 fn killing_unfreed_leaves_the_target_unharmed_and_unprobed() -> Result<()> {
-    let case = Case::begin("exit", &[])?;
+    let case = begin("exit", &[])?;
     case.unfreed.signal(Signal::SIGKILL)?;
     let status = case.unfreed.end()?.status;
     ensure!(!status.success(), "unfreed survived SIGKILL: {status}");
@@ -155,30 +133,12 @@ fn killing_unfreed_leaves_the_target_unharmed_and_unprobed() -> Result<()> {
 
 #[test]
 fn a_command_is_recorded_from_its_first_instruction_to_its_end() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let output = directory.path().join("heap.json");
-    let path = output.to_string_lossy().into_owned();
     let program = program()?.to_string_lossy().into_owned();
-    let arguments = [
-        "heap",
-        "--min-age",
-        "0",
-        "-q",
-        "-o",
-        &path,
-        "--",
-        &program,
-        "at-once",
-    ];
-    let ended = session::run(&arguments)?;
-    ensure!(ended.status.success(), "{}: {}", ended.status, ended.stderr);
-    let said = ended.stdout;
+    let finished = run(&[&program, "at-once"], &[], &[])?;
+    let said = finished.stdout;
     ensure!(
         said == "ready\ndone\n",
         "the command's own output: {said:?}"
     );
-    check(
-        &session::read_json(&output)?,
-        "the target exited with status 7",
-    )
+    check(&finished.result, "the target exited with status 7")
 }

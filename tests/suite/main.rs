@@ -3,6 +3,7 @@
 mod endings;
 mod errors;
 mod heap_matrix;
+mod losses;
 mod modules;
 mod recorded;
 mod redis;

@@ -5,21 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+use unfreed_tests::build::FLAGS;
 use unfreed_tests::paths;
-
-/// Stacks have to be readable by frame pointers, every call has to have a frame, and the compiler
-/// must not remove an allocation.
-const FLAGS: &[&str] = &[
-    "-O2",
-    "-g",
-    "-fno-omit-frame-pointer",
-    "-mno-omit-leaf-frame-pointer",
-    "-fno-optimize-sibling-calls",
-    "-fno-builtin",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-];
 
 /// Makes `output` of `programs/SOURCE`, with more options or files.
 pub fn compile<S: AsRef<OsStr>>(source: &str, output: &Path, more: &[S]) -> Result<()> {

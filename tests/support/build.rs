@@ -11,7 +11,7 @@ use crate::paths;
 
 /// Stacks have to be readable by frame pointers, every call has to have a frame, and the compiler
 /// must not remove an allocation.
-const FLAGS: &[&str] = &[
+pub const FLAGS: &[&str] = &[
     "-O2",
     "-g",
     "-fno-omit-frame-pointer",
