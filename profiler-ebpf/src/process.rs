@@ -65,14 +65,25 @@ pub fn process_exit(_: TracePointContext) -> u32 {
     0
 }
 
-/// `signal:signal_deliver`, on the thread that is about to run a handler or to die of it.
+/// `signal:signal_deliver`, on the thread that takes a signal, also one that it ignores or dies of.
 #[tracepoint]
-pub fn signal_deliver(_: TracePointContext) -> u32 {
-    if let Some(state) = thread::existing() {
+pub fn signal_deliver(ctx: TracePointContext) -> u32 {
+    // SAFETY: within the tracepoint's record, whose layout is the same since Linux 2.6.30 and in
+    // events/signal/signal_deliver/format.
+    let handler: Result<u64, _> = unsafe { ctx.read_at(SA_HANDLER) };
+    if handler.is_ok_and(|handler| handler > SIG_IGN)
+        && let Some(state) = thread::existing()
+    {
         track::interrupt(state);
     }
     0
 }
+
+/// Offset of `sa_handler` in the tracepoint's record.
+const SA_HANDLER: usize = 24;
+
+/// The larger one of the two handlers that are none (`SIG_DFL` is 0).
+const SIG_IGN: u64 = 1;
 
 #[inline(always)]
 fn current_tgid() -> u32 {
