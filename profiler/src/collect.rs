@@ -1,43 +1,16 @@
 //! Maps -> [`RawProfile`]: ids, addresses and counts, nothing symbolized.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
-use unfreed_common::loss::Loss;
 use unfreed_common::stack::OVERFLOW_STACK;
 
 use crate::bpf::{Bpf, NewStack};
-use crate::profile::{End, Mode, Process, ProcessMemory, Totals, Weight};
+use crate::profile::{Mode, Profile, Totals, Weight};
 use crate::target::{Location, Modules};
-use crate::warning::Warning;
 
 /// A finished recording before symbolization.
-pub struct RawProfile {
-    /// What the stacks weigh.
-    pub mode: Mode,
-    /// Whose.
-    pub process: Process,
-    /// When the recording began, RFC 3339.
-    pub started_at: String,
-    /// How long it lasted.
-    pub duration: Duration,
-    /// What younger blocks were left out.
-    pub min_age: Duration,
-    /// Why it ended.
-    pub end: End,
-    /// Sums.
-    pub totals: Totals,
-    /// RSS and VSZ.
-    pub memory: ProcessMemory,
-    /// Loss counters.
-    pub losses: Vec<(Loss, u64)>,
-    /// Other counters.
-    pub notes: BTreeMap<String, u64>,
-    /// What is doubtful, losses apart.
-    pub warnings: Vec<Warning>,
-    /// Stacks that weigh something, in no order.
-    pub stacks: Vec<RawStack>,
-}
+pub type RawProfile = Profile<RawStack>;
 
 /// A stack and its weight.
 pub struct RawStack {

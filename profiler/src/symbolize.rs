@@ -8,9 +8,8 @@ use blazesym::symbolize::source::{Elf, Source};
 use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
 
 use crate::collect::{RawFrame, RawFrames, RawProfile, RawStack};
-use crate::profile::{Frame, Profile, Stack, View};
+use crate::profile::{Frame, Profile, Stack};
 use crate::target::Module;
-use crate::warning::Warning;
 
 /// blazesym's own search for debug files is off.
 const NO_DIRECTORIES: [&str; 0] = [];
@@ -36,32 +35,7 @@ pub fn symbolize(raw: RawProfile, modules: &[Module]) -> Profile {
         let order = b.weight.cmp(&a.weight);
         order.then_with(|| labels(a).cmp(labels(b)))
     });
-    let losses = raw.losses.iter();
-    let lost = losses
-        .clone()
-        .filter(|(_, count)| *count > 0)
-        .map(|&(loss, count)| Warning::Lost {
-            reason: loss.name(),
-            count,
-            advice: loss.advice(),
-        });
-    Profile {
-        view: View::Heap,
-        mode: raw.mode,
-        process: raw.process,
-        started_at: raw.started_at,
-        duration: raw.duration,
-        min_age: raw.min_age,
-        end: raw.end,
-        totals: raw.totals,
-        memory: raw.memory,
-        warnings: lost.chain(raw.warnings).collect(),
-        losses: losses
-            .map(|&(loss, count)| (loss.name().to_owned(), count))
-            .collect(),
-        notes: raw.notes,
-        stacks,
-    }
+    raw.with_stacks(stacks)
 }
 
 fn labels(stack: &Stack) -> impl Iterator<Item = (Option<&str>, Option<u64>)> {

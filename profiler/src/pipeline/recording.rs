@@ -13,10 +13,11 @@ use super::{Detaching, Recorded, Selection, Settings, progress};
 use crate::bpf::{self, Bpf, NewStack, Ring, Sizes};
 use crate::check;
 use crate::collect::{self, RawProfile, Stacks};
-use crate::profile::{End, ProcessMemory};
+use crate::profile::{End, ProcessMemory, View};
 use crate::source::{Heap, Unstripped};
 use crate::symbolize::symbolize;
 use crate::target::{self, MemoryReading, Modules, Started, Target};
+use crate::warning::Warning;
 
 /// How often the process's mappings and size are read again.
 const TICK: Duration = Duration::from_millis(500);
@@ -264,7 +265,17 @@ impl<'a> Recording<'a> {
             ..
         } = self;
         let counted = collect::count(&bpf, stacks, settings.mode, settings.min_age, end_time)?;
+        let losses = bpf.losses()?;
+        let lost = losses
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|&(loss, count)| Warning::Lost {
+                reason: loss.name(),
+                count,
+                advice: loss.advice(),
+            });
         let raw = RawProfile {
+            view: View::Heap,
             mode: settings.mode,
             process: target.process,
             started_at,
@@ -278,9 +289,12 @@ impl<'a> Recording<'a> {
                 vsz_before: before.vsz,
                 vsz_after: after.vsz,
             },
-            losses: bpf.losses()?,
+            warnings: lost.chain(heap.warnings).collect(),
+            losses: losses
+                .iter()
+                .map(|&(loss, count)| (loss.name().to_owned(), count))
+                .collect(),
             notes: bpf.notes()?,
-            warnings: heap.warnings,
             stacks: counted.stacks,
         };
         let detaching = Detaching::begin(bpf);

@@ -110,9 +110,9 @@ pub struct ProcessMemory {
     pub vsz_after: u64,
 }
 
-/// A finished recording, symbolized.
+/// A finished recording: symbolized, unless its stacks are still addresses.
 #[derive(Debug, Clone)]
-pub struct Profile {
+pub struct Profile<S = Stack> {
     /// What kind of memory.
     pub view: View,
     /// What the stacks weigh.
@@ -138,11 +138,45 @@ pub struct Profile {
     pub notes: BTreeMap<String, u64>,
     /// What is doubtful about the result.
     pub warnings: Vec<Warning>,
-    /// Largest first.
-    pub stacks: Vec<Stack>,
+    /// What weighs something; once symbolized, largest first.
+    pub stacks: Vec<S>,
 }
 
-impl Profile {
+impl<S> Profile<S> {
+    /// The same recording with other stacks.
+    pub fn with_stacks<T>(self, stacks: Vec<T>) -> Profile<T> {
+        let Self {
+            view,
+            mode,
+            process,
+            started_at,
+            duration,
+            min_age,
+            end,
+            totals,
+            memory,
+            losses,
+            notes,
+            warnings,
+            stacks: _,
+        } = self;
+        Profile {
+            view,
+            mode,
+            process,
+            started_at,
+            duration,
+            min_age,
+            end,
+            totals,
+            memory,
+            losses,
+            notes,
+            warnings,
+            stacks,
+        }
+    }
+
     /// How many events were lost, for whatever reason.
     pub fn lost(&self) -> u64 {
         self.losses.values().sum()
