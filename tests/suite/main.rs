@@ -2,6 +2,7 @@
 
 mod endings;
 mod errors;
+mod exits;
 mod heap_matrix;
 mod losses;
 mod modules;
