@@ -8,6 +8,10 @@ pub struct Control {
     pub recording: u32,
     /// The target.
     pub tgid: u32,
+    /// How stacks are walked: one of [`mode`](crate::unwind::mode).
+    pub unwind: u32,
+    /// Always 0.
+    pub padding: u32,
 }
 
 /// Written by the eBPF side only: the target ended the recording by itself.

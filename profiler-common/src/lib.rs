@@ -7,6 +7,7 @@ pub mod config;
 pub mod loss;
 pub mod stack;
 pub mod thread;
+pub mod unwind;
 
 #[cfg(feature = "user")]
 mod pod;

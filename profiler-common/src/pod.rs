@@ -4,8 +4,9 @@ use aya::Pod;
 
 use crate::alloc::{Block, BlockKey};
 use crate::config::{Control, Ended};
-use crate::stack::StackTotals;
+use crate::stack::{StackHeader, StackTotals};
 use crate::thread::Thread;
+use crate::unwind::{Mapping, ProcessTable};
 
 // SAFETY: repr(C), made of integers only, without implicit padding: any bytes are a value and no byte
 // is uninitialized.
@@ -20,3 +21,9 @@ unsafe impl Pod for Thread {}
 unsafe impl Pod for Control {}
 // SAFETY: as above.
 unsafe impl Pod for Ended {}
+// SAFETY: as above.
+unsafe impl Pod for Mapping {}
+// SAFETY: as above.
+unsafe impl Pod for ProcessTable {}
+// SAFETY: as above.
+unsafe impl Pod for StackHeader {}

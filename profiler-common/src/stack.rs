@@ -6,22 +6,38 @@ pub const MAX_FRAMES: usize = 127;
 /// The stack id of blocks whose stack could not be stored because the table of stacks was full.
 pub const OVERFLOW_STACK: u64 = 0;
 
-/// A stack as it leaves through the ring buffer: the first `16 + 8 * depth` bytes of this.
+/// A stack as it leaves through the ring buffer: its header and the first `depth` of `frames`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct StackRecord {
-    /// Its id everywhere else.
-    pub hash: u64,
-    /// The process it belongs to.
-    pub tgid: u32,
-    /// How many of `frames` are filled, at least 1.
-    pub depth: u32,
-    /// The innermost function's address, then return addresses outwards.
+    /// What is known of it.
+    pub header: StackHeader,
+    /// The innermost function's address, then return addresses outwards; behind a signal handler's
+    /// return the address of the interrupted instruction.
     pub frames: [u64; MAX_FRAMES],
 }
 
-/// Bytes before `frames` in a [`StackRecord`].
-pub const STACK_RECORD_HEADER: usize = 16;
+/// What is known of a stack beside its frames.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StackHeader {
+    /// Its id everywhere else.
+    pub hash: u64,
+    /// When it was seen first: `CLOCK_MONOTONIC`, nanoseconds.
+    pub time: u64,
+    /// The process's tables that it was walked by: `ProcessTable::generation`.
+    pub generation: u64,
+    /// The process it belongs to.
+    pub tgid: u32,
+    /// How many frames, at least 1.
+    pub depth: u32,
+    /// Why it ended: a [`Stop`](crate::unwind::Stop).
+    pub stop: u32,
+    /// Bits of [`flag`](crate::unwind::flag).
+    pub flags: u32,
+    /// Which of the first 128 frames are interrupted instructions rather than return addresses.
+    pub interrupted: [u64; 2],
+}
 
 /// What one stack took and gave back since the recording began. All fields only grow.
 #[repr(C)]

@@ -2,6 +2,7 @@
 
 use crate::alloc::{Block, BlockKey};
 use crate::stack::StackRecord;
+use crate::unwind::Frame;
 
 /// How many calls of one thread can be set aside while signal handlers run.
 pub const MAX_INTERRUPTED: usize = 2;
@@ -52,6 +53,54 @@ pub mod seen {
     pub const INSTRUCTION: u32 = 2;
 }
 
+/// Words of a [`Window`].
+pub const WINDOW_WORDS: usize = 256;
+
+/// A part of a thread's stack, read at once: that is much cheaper than to read word by word.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Window {
+    /// Address of the first word.
+    pub start: u64,
+    /// How many bytes are valid.
+    pub length: u64,
+    /// Where reading failed before: the end of the stack, if it is near; 0: nowhere.
+    pub limit: u64,
+    /// The words.
+    pub words: [u64; WINDOW_WORDS],
+}
+
+/// A walk of a thread's stack that goes on in the next program.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Walk {
+    /// The outermost frame so far.
+    pub frame: Frame,
+    /// How many frames there are.
+    pub depth: u64,
+    /// 1: the last frame was found by a frame pointer of code that may use it for something else.
+    pub doubtful: u64,
+    /// What beside its addresses tells this stack from another: the same address can mean another
+    /// file later.
+    pub seed: u64,
+    /// The process's tables.
+    pub tables: Tables,
+}
+
+/// A process's tables at one moment.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Tables {
+    /// Index of the first mapping.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+    /// Differs for every state of every process's mappings.
+    pub version: u64,
+    /// 1: rules may be cached.
+    pub cacheable: u64,
+}
+
 /// All that is kept of one thread. Only programs running on that thread touch it.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -70,8 +119,10 @@ pub struct Thread {
     pub key: BlockKey,
     /// Scratch: a value for the live map.
     pub block: Block,
-    /// Scratch: a saved frame pointer and the return address above it.
-    pub frame: [u64; 2],
+    /// Scratch: how far the walk has got.
+    pub walk: Walk,
+    /// Scratch: a part of its stack.
+    pub window: Window,
     /// Scratch: the stack being walked.
     pub record: StackRecord,
 }

@@ -1,15 +1,19 @@
-//! One program per calling shape of allocator functions, and two for their returns. Thin: they
-//! decode arguments.
+//! One program per calling shape of allocator functions, one for each way to walk the stack, and two
+//! for returns. Thin: they decode arguments.
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 use unfreed_common::alloc::BlockKey;
-use unfreed_common::thread::{kind, seen};
+use unfreed_common::loss::Loss;
+use unfreed_common::thread::{Thread, kind, seen};
+use unfreed_common::unwind::walker;
 
+use crate::loss::lost;
+use crate::maps::WALKERS;
 use crate::registers::Registers;
 use crate::track::Entry;
-use crate::{live, process, thread, track};
+use crate::{frame_pointer, live, process, stack, thread, track, unwind};
 
 /// `f(size, ..) -> block`
 #[uprobe]
@@ -80,6 +84,43 @@ pub fn heap_resize(ctx: ProbeContext) -> u32 {
     let regs = Registers::of(ctx.regs);
     let (old, size) = (regs.argument(0), regs.argument(1));
     entry(&ctx, size, old, kind::RESIZE, seen::TRAMPOLINE)
+}
+
+/// An entry goes on here, after any of the programs above: the stack, by unwind tables.
+#[uprobe]
+pub fn heap_walk_tables(ctx: ProbeContext) -> u32 {
+    if let Some(thread) = walking(&ctx) {
+        let next = if unwind::go_on(thread) {
+            walker::WALK
+        } else {
+            walker::KEEP
+        };
+        follow(&ctx, next);
+    }
+    0
+}
+
+/// An entry goes on here, after any of the programs above: the stack, by frame pointers.
+#[uprobe]
+pub fn heap_walk_frame_pointers(ctx: ProbeContext) -> u32 {
+    if let Some(thread) = walking(&ctx) {
+        frame_pointer::walk(thread);
+        follow(&ctx, walker::KEEP);
+    }
+    0
+}
+
+/// An entry ends here, after one of the two above.
+#[uprobe]
+pub fn heap_keep_stack(ctx: ProbeContext) -> u32 {
+    if let Some(tgid) = process::recorded_by_probe(&ctx)
+        && let Some(thread) = thread::existing()
+    {
+        unwind::end(tgid, thread);
+        let stack = stack::keep(tgid, thread);
+        track::stack_known(tgid, thread, stack);
+    }
+    0
 }
 
 /// `f(block, ..)`. Nested calls need no care: the block is gone after the first.
@@ -166,9 +207,29 @@ fn entry(ctx: &ProbeContext, size: u64, argument: u64, kind: u32, seen: u32) -> 
             kind,
             seen,
         };
-        track::begin(Registers::of(ctx.regs), tgid, thread, &entry);
+        let regs = Registers::of(ctx.regs);
+        if track::begin(regs, tgid, thread, &entry) {
+            unwind::begin(regs, tgid, thread);
+            follow(ctx, walker::WALK);
+        }
     }
     0
+}
+
+/// The thread whose stack is being walked.
+#[inline(always)]
+fn walking(ctx: &ProbeContext) -> Option<&'static mut Thread> {
+    process::recorded_by_probe(ctx)?;
+    thread::existing()
+}
+
+/// Goes on in another program, which must be in the array.
+#[inline(always)]
+fn follow(ctx: &ProbeContext, index: u32) {
+    // SAFETY: the programs in the array are of the same type; nothing is left behind.
+    unsafe { WALKERS.tail_call(ctx, index) };
+    // Not while the user side fills the array before it attaches anything.
+    lost(Loss::StackMapFull);
 }
 
 #[inline(always)]

@@ -11,15 +11,20 @@
     reason = "aya's macros call programs with the context by value"
 )]
 
+mod frame_pointer;
 mod heap;
 mod live;
 mod loss;
 mod maps;
 mod process;
 mod registers;
+mod rules;
 mod stack;
 mod thread;
 mod track;
+mod trampoline;
+mod unwind;
+mod window;
 
 /// A panic would have to loop, which the verifier refuses: no program that can panic is ever loaded.
 #[cfg(not(test))]

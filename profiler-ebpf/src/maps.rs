@@ -1,6 +1,6 @@
 //! Every map: what it holds, how large it may grow, and what happens when it is full.
 
-use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
+use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, ProgramArray, RingBuf};
 use unfreed_common::alloc::{Block, BlockKey};
@@ -8,6 +8,7 @@ use unfreed_common::config::{Control, Ended};
 use unfreed_common::loss::{Loss, Note};
 use unfreed_common::stack::StackTotals;
 use unfreed_common::thread::Thread;
+use unfreed_common::unwind::{CACHE_ENTRIES, MAX_MAPPINGS, Mapping, ProcessTable, walker};
 
 /// Blocks taken and not given back. Memory is taken per block, so the size (`--max-live`, set by the
 /// user side) costs 16 bytes an entry up front. Full: the block is lost, `Loss::LiveMapFull`.
@@ -35,6 +36,31 @@ pub static BLANK_THREAD: Array<Thread> = Array::with_max_entries(1, 0);
 #[map]
 pub static BLANK_TOTALS: Array<StackTotals> = Array::with_max_entries(1, 0);
 
+/// The rows of all unwind tables (`unwind::Row`), written by the user side, which also sets the size.
+#[map]
+pub static ROWS: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// The executable mappings of the recorded processes: two lists, of which one is in use while the
+/// user side writes the other.
+#[map]
+pub static MAPPINGS: Array<Mapping> = Array::with_max_entries(2 * MAX_MAPPINGS, BPF_F_MMAPABLE);
+
+/// Where a process's mappings are.
+#[map]
+pub static PROCESSES: HashMap<u32, ProcessTable> = HashMap::with_max_entries(64, 0);
+
+/// How often the mappings of a process changed, by `ProcessTable::changes_index`.
+#[map]
+pub static CHANGES: Array<u64> = Array::with_max_entries(64, 0);
+
+/// Tells the user side that mappings have changed: the process's id.
+#[map]
+pub static CHANGED: RingBuf = RingBuf::with_byte_size(4096, 0);
+
+/// Rules found before, by address: see `rules::cached`.
+#[map]
+pub static CACHE: Array<u64> = Array::with_max_entries(CACHE_ENTRIES, BPF_F_MMAPABLE);
+
 /// Written by the user side: whether events count.
 #[map]
 pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
@@ -51,6 +77,11 @@ pub static LOSSES: Array<u64> = Array::with_max_entries(Loss::ALL.len() as u32, 
 /// One counter for each `Note`.
 #[map]
 pub static NOTES: Array<u64> = Array::with_max_entries(Note::ALL.len() as u32, 0);
+
+/// The programs that an allocator function's entry goes on in: at `walker::WALK` one of
+/// `heap::heap_walk_*`, at `walker::KEEP` `heap::heap_keep_stack`.
+#[map]
+pub static WALKERS: ProgramArray = ProgramArray::with_max_entries(walker::COUNT, 0);
 
 /// Always empty: see `process::recorded_by_probe`.
 #[map]

@@ -2,11 +2,12 @@
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
-use aya_ebpf::macros::tracepoint;
-use aya_ebpf::programs::TracePointContext;
+use aya_ebpf::macros::{tracepoint, uprobe};
+use aya_ebpf::programs::{ProbeContext, TracePointContext};
 use unfreed_common::config::ended;
 
-use crate::maps::{CONTROL, ENDED, NO_PROGRAMS};
+use crate::loss::add;
+use crate::maps::{CHANGED, CHANGES, CONTROL, ENDED, NO_PROGRAMS, PROCESSES};
 use crate::{thread, track};
 
 /// The idle task's process id, which no program is run for.
@@ -38,6 +39,26 @@ pub fn recorded_by_probe(ctx: &impl EbpfContext) -> Option<u32> {
     // SAFETY: the array stays empty, so the call returns here; there is nothing to leave behind.
     unsafe { NO_PROGRAMS.tail_call(ctx, 0) };
     None
+}
+
+/// `_dl_debug_state` of the dynamic linker, which debuggers watch: called before it maps or unmaps
+/// libraries, and after (System V ABI's `r_debug`; glibc elf/dl-debug.c, musl ldso/dynlink.c). From now
+/// on the unwind tables may be those of what was mapped before, until the user side has looked.
+#[uprobe]
+pub fn linker_state(ctx: ProbeContext) -> u32 {
+    let Some(tgid) = recorded_by_probe(&ctx) else {
+        return 0;
+    };
+    // SAFETY: only one field is read, and no element of a recorded process is removed.
+    let Some(process) = (unsafe { PROCESSES.get(tgid) }) else {
+        return 0;
+    };
+    if let Some(changes) = CHANGES.get_ptr_mut(process.changes_index) {
+        add(changes, 1);
+    }
+    // Full: then the user side has many of these still to read, and looks at all mappings anyway.
+    let _full: Result<(), i32> = CHANGED.output::<u32>(tgid, 0);
+    0
 }
 
 /// `sched:sched_process_exec`, on the task that has just got its new program.

@@ -6,15 +6,14 @@
 //! exist: the stack must not have been unwound past it, and its return address slot must still hold
 //! what it held.
 
-use core::ops::Range;
-
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use unfreed_common::loss::{Loss, Note};
 use unfreed_common::thread::{Call, MAX_INTERRUPTED, Thread, kind, seen};
 
 use crate::loss::{lost, noted};
 use crate::registers::Registers;
-use crate::{live, stack};
+use crate::window::read_word;
+use crate::{live, trampoline};
 
 /// How far below a pending call's frame a nested call's frame can be. Further away is another stack
 /// (a coroutine's, a signal stack).
@@ -22,14 +21,6 @@ const NESTED_WITHIN: u64 = 1 << 20;
 
 /// The kernel follows this many return probes on one thread (`MAX_URETPROBE_DEPTH`).
 const RETURN_DEPTH: u64 = 64;
-
-/// Where uretprobes return to: the kernel puts its page of trampolines as high in the address space
-/// as it gets (kernel/events/uprobes.c, `xol_add_vma`), which is the last page. With 4-level paging
-/// that ends at 2^47 - 4096, with 5-level paging at 2^56 - 4096. No code of a program is up there.
-const TRAMPOLINES: [Range<u64>; 2] = [
-    (1 << 47) - 2 * 4096..(1 << 47),
-    (1 << 56) - 2 * 4096..(1 << 56),
-];
 
 /// What an entry probe knows of a call.
 pub struct Entry {
@@ -43,14 +34,15 @@ pub struct Entry {
     pub seen: u32,
 }
 
-/// An allocator function was entered.
+/// An allocator function was entered. True: this is a call to be recorded, and [`stack_known`] must
+/// follow.
 #[inline(always)]
-pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread, entry: &Entry) {
+pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread, entry: &Entry) -> bool {
     let slot = regs.stack_pointer();
     let function = regs.instruction_pointer();
-    let Some(return_address) = stack::read_word(slot) else {
+    let Some(return_address) = read_word(slot) else {
         lost(Loss::ResultUnreadable);
-        return;
+        return false;
     };
     if thread.call.slot != 0 {
         if is_nested(&thread.call, slot, function, return_address) {
@@ -58,25 +50,32 @@ pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread, entry: &Entry) {
             if thread.nested == RETURN_DEPTH - 1 {
                 lost(Loss::ReturnDepth);
             }
-            return;
+            return false;
         }
         abandon(tgid, thread);
     }
     forget_left_by_handlers(tgid, thread, slot);
     thread.nested = 0;
-    let stack = stack::capture(regs, return_address, tgid, thread);
     thread.call.slot = slot;
     thread.call.return_address = return_address;
     thread.call.function = function;
     thread.call.size = entry.size;
     thread.call.argument = entry.argument;
-    thread.call.stack = stack;
     thread.call.kind = entry.kind;
     thread.call.seen = entry.seen;
     thread.call.has_old = 0;
-    if (entry.kind == kind::REALLOC || entry.kind == kind::RESIZE) && entry.argument != 0 {
+    true
+}
+
+/// The stack of the call that has just begun is `stack`.
+#[inline(always)]
+pub fn stack_known(tgid: u32, thread: &mut Thread, stack: u64) {
+    thread.call.stack = stack;
+    let has_argument = thread.call.argument != 0;
+    if has_argument && (thread.call.kind == kind::REALLOC || thread.call.kind == kind::RESIZE) {
         // Before the allocator can give the address to another thread.
-        set_key(thread, tgid, entry.argument);
+        let address = thread.call.argument;
+        set_key(thread, tgid, address);
         thread.call.has_old = u64::from(live::set_aside(&thread.key, &mut thread.call.old));
     }
 }
@@ -97,7 +96,7 @@ pub fn commit(tgid: u32, thread: &mut Thread, slot: u64, result: u64) {
         kind::BLOCK => taken(tgid, thread, result),
         kind::OUT_POINTER => {
             if result == 0 {
-                match stack::read_word(thread.call.argument) {
+                match read_word(thread.call.argument) {
                     Some(address) => taken(tgid, thread, address),
                     None => lost(Loss::ResultUnreadable),
                 }
@@ -190,25 +189,19 @@ fn is_nested(pending: &Call, slot: u64, function: u64, return_address: u64) -> b
     let held = if slot == pending.slot {
         return_address
     } else {
-        match stack::read_word(pending.slot) {
+        match read_word(pending.slot) {
             Some(word) => word,
             None => return false,
         }
     };
     if pending.seen == seen::TRAMPOLINE {
         // At the same slot this is a tail call: the slot holds the trampoline already.
-        is_trampoline(held)
+        trampoline::is_one(held)
     } else {
         // At the same slot: a tail call goes to another function; the same function again is a new
         // call from the same place after the pending one was left by an exception.
         held == pending.return_address && (slot != pending.slot || function != pending.function)
     }
-}
-
-#[inline(always)]
-fn is_trampoline(address: u64) -> bool {
-    let [four_levels, five_levels] = &TRAMPOLINES;
-    four_levels.contains(&address) || five_levels.contains(&address)
 }
 
 /// Forgets interrupted calls whose frames a new call's frame at `slot` has replaced: their signal

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use unfreed_common::stack::OVERFLOW_STACK;
+use unfreed_common::unwind::{Stop, flag};
 
 use crate::bpf::{Bpf, NewStack};
-use crate::profile::{Mode, Profile, Totals, Weight};
+use crate::profile::{Mode, Profile, Totals, Unwind, Unwinding, Walk, Weight};
 use crate::target::{Location, Modules};
 
 /// A finished recording before symbolization.
@@ -18,10 +19,12 @@ pub struct RawStack {
     pub weight: Weight,
     /// From the innermost outwards.
     pub frames: RawFrames,
+    /// How it was walked.
+    pub walk: Walk,
 }
 
 /// The frames of a stack.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub enum RawFrames {
     /// Where each frame is.
     Known(Vec<RawFrame>),
@@ -31,53 +34,73 @@ pub enum RawFrames {
     Overflow,
 }
 
-/// One address of a stack. All but a stack's first are return addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// One address of a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RawFrame {
     /// Index of the module, where there is one.
     pub module: Option<usize>,
     /// As the module's ELF headers count it; the plain address where there is no module.
     pub address: u64,
+    /// Whether it is a return address: then the call is before it.
+    pub is_return: bool,
 }
 
 /// The stacks that have arrived, located while the process lives.
 #[derive(Default)]
 pub struct Stacks {
-    frames: HashMap<u64, Vec<RawFrame>>,
+    known: HashMap<u64, (RawFrames, Walk)>,
 }
 
 impl Stacks {
-    /// Locates a new stack's frames. Returns whether all of them were found.
-    pub fn add(&mut self, modules: &Modules, stack: &NewStack) -> bool {
+    /// Locates a new stack's frames. Returns whether all of them were found. `walked_by`: the module
+    /// whose table the walk used at an address, when that was not settled.
+    pub fn add(
+        &mut self,
+        modules: &Modules,
+        stack: &NewStack,
+        walked_by: impl Fn(u64) -> Option<usize>,
+    ) -> bool {
         let mut complete = true;
-        let frames = stack
-            .frames
-            .iter()
-            .map(|&address| match modules.locate(address) {
-                Location::Module(index, address) => RawFrame {
-                    module: Some(index),
-                    address,
-                },
-                Location::Unknown => {
-                    complete = false;
-                    RawFrame {
-                        module: None,
-                        address,
-                    }
-                }
-            })
-            .collect();
-        self.frames.insert(stack.hash, frames);
+        let mut walk = Walk {
+            cut: Stop::ALL
+                .iter()
+                .find(|&&stop| stop as u32 == stack.header.stop && !stop.is_end())
+                .map(|stop| stop.name()),
+            approximate: stack.header.flags & flag::APPROXIMATE != 0,
+        };
+        let unsettled = stack.header.flags & flag::UNSETTLED != 0;
+        let mut frames = Vec::with_capacity(stack.frames.len());
+        for (index, &address) in stack.frames.iter().enumerate() {
+            let located = modules.locate(address, stack.header.time);
+            let (module, address_in) = match located {
+                Location::Module(module, address) => (Some(module), address),
+                Location::Unknown => (None, address),
+            };
+            complete &= module.is_some();
+            frames.push(RawFrame {
+                module,
+                address: address_in,
+                is_return: index > 0 && !stack.is_interrupted(index),
+            });
+            // The table was of what had been mapped there before: what lies further out is wrong. (The
+            // innermost frame was not left by a table.)
+            if unsettled && index > 0 && walked_by(address).is_some_and(|by| module != Some(by)) {
+                walk.cut = Some(Stop::MappingsChanged.name());
+                break;
+            }
+        }
+        let frames = RawFrames::Known(frames);
+        self.known.insert(stack.header.hash, (frames, walk));
         complete
     }
 
-    fn take(&mut self, hash: u64) -> RawFrames {
+    fn take(&mut self, hash: u64) -> (RawFrames, Walk) {
         if hash == OVERFLOW_STACK {
-            return RawFrames::Overflow;
+            return (RawFrames::Overflow, Walk::default());
         }
-        self.frames
+        self.known
             .remove(&hash)
-            .map_or(RawFrames::Lost, RawFrames::Known)
+            .unwrap_or((RawFrames::Lost, Walk::default()))
     }
 }
 
@@ -85,6 +108,8 @@ impl Stacks {
 pub struct Counted {
     /// Sums.
     pub totals: Totals,
+    /// How far the stacks were walked.
+    pub unwinding: Unwinding,
     /// Stacks that weigh something.
     pub stacks: Vec<RawStack>,
 }
@@ -93,6 +118,7 @@ pub struct Counted {
 pub fn count(
     bpf: &Bpf,
     mut stacks: Stacks,
+    unwind: Unwind,
     mode: Mode,
     min_age: Duration,
     end_time: u64,
@@ -115,31 +141,67 @@ pub fn count(
     for weight in unfreed.values() {
         totals.unfreed += *weight;
     }
-    let mut taken = HashMap::new();
+    let mut unwinding = Unwinding {
+        mode: unwind,
+        ..Unwinding::default()
+    };
+    // One stack can have several ids: what is walked while mappings change has one of its own.
+    let mut merged: HashMap<(RawFrames, Walk), Weight> = HashMap::new();
     for entry in bpf.stacks()? {
-        let weight = Weight {
+        let taken = Weight {
             bytes: entry.totals.taken_bytes,
             count: entry.totals.taken_count,
         };
-        totals.taken += weight;
+        totals.taken += taken;
         totals.given_back += Weight {
             bytes: entry.totals.freed_bytes,
             count: entry.totals.freed_count,
         };
+        let stack = stacks.take(entry.hash);
+        tally(&mut unwinding, &stack, taken.count);
+        let weight = match mode {
+            Mode::Unfreed => unfreed.remove(&entry.hash).unwrap_or_default(),
+            Mode::All => taken,
+        };
         if weight.count > 0 {
-            taken.insert(entry.hash, weight);
+            *merged.entry(stack).or_default() += weight;
         }
     }
-    let weights = match mode {
-        Mode::Unfreed => unfreed,
-        Mode::All => taken,
-    };
-    let stacks = weights
+    if mode == Mode::Unfreed {
+        // Blocks of stacks that the map does not have: there are none, and if there were, they would
+        // not be kept back.
+        for weight in unfreed.into_values() {
+            *merged
+                .entry((RawFrames::Lost, Walk::default()))
+                .or_default() += weight;
+        }
+    }
+    let stacks = merged
         .into_iter()
-        .map(|(hash, weight)| RawStack {
+        .map(|((frames, walk), weight)| RawStack {
             weight,
-            frames: stacks.take(hash),
+            frames,
+            walk,
         })
         .collect();
-    Ok(Counted { totals, stacks })
+    Ok(Counted {
+        totals,
+        unwinding,
+        stacks,
+    })
+}
+
+fn tally(unwinding: &mut Unwinding, (frames, walk): &(RawFrames, Walk), count: u64) {
+    unwinding.walked += count;
+    if !matches!(frames, RawFrames::Known(_)) {
+        unwinding.lost += count;
+        return;
+    }
+    match walk.cut {
+        None => unwinding.complete += count,
+        Some(reason) => *unwinding.cut.entry(reason).or_default() += count,
+    }
+    if walk.approximate {
+        unwinding.approximate += count;
+    }
 }

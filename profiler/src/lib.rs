@@ -14,5 +14,7 @@ pub mod site;
 pub mod source;
 pub mod symbolize;
 pub mod target;
+pub mod tracker;
+pub mod unwind;
 pub mod warning;
 pub mod write;

@@ -17,9 +17,6 @@ const NO_DIRECTORIES: [&str; 0] = [];
 /// How many addresses of a module are symbolized at a time.
 const BATCH: usize = 4096;
 
-/// A frame's address and whether it is a return address: then the call is the instruction before.
-type Key = (RawFrame, bool);
-
 /// Names every frame of a recording.
 pub fn symbolize(raw: RawProfile, modules: &[Module]) -> Profile {
     let names = Names::of(&raw.stacks, modules);
@@ -29,6 +26,7 @@ pub fn symbolize(raw: RawProfile, modules: &[Module]) -> Profile {
         .map(|stack| Stack {
             weight: stack.weight,
             frames: names.frames(&stack.frames),
+            walk: stack.walk,
         })
         .collect::<Vec<_>>();
     stacks.sort_by(|a, b| {
@@ -47,26 +45,26 @@ fn labels(stack: &Stack) -> impl Iterator<Item = (Option<&str>, Option<u64>)> {
 
 /// What every address of a recording is called.
 struct Names {
-    known: HashMap<Key, Vec<Arc<Frame>>>,
+    known: HashMap<RawFrame, Vec<Arc<Frame>>>,
 }
 
 impl Names {
     fn of(stacks: &[RawStack], modules: &[Module]) -> Self {
-        let mut addresses: Vec<BTreeSet<(u64, bool)>> = vec![BTreeSet::new(); modules.len()];
+        let mut addresses: Vec<BTreeSet<RawFrame>> = vec![BTreeSet::new(); modules.len()];
         let mut known = HashMap::new();
-        for (frame, is_return) in stacks.iter().flat_map(|stack| keys(&stack.frames)) {
+        for &frame in stacks.iter().flat_map(|stack| known_frames(&stack.frames)) {
             match frame.module {
                 Some(module) => {
-                    addresses[module].insert((frame.address, is_return));
+                    addresses[module].insert(frame);
                 }
                 None => {
-                    known.insert((frame, is_return), vec![Arc::new(unnamed(frame, None))]);
+                    known.insert(frame, vec![Arc::new(unnamed(frame, None))]);
                 }
             }
         }
-        for (index, (module, addresses)) in modules.iter().zip(addresses).enumerate() {
+        for (module, addresses) in modules.iter().zip(addresses) {
             let addresses = addresses.into_iter().collect::<Vec<_>>();
-            name_module(index, module, &addresses, &mut known);
+            name_module(module, &addresses, &mut known);
         }
         Self { known }
     }
@@ -81,8 +79,9 @@ impl Names {
         match frames {
             RawFrames::Lost => placeholder("[stack lost]"),
             RawFrames::Overflow => placeholder("[stack table full]"),
-            RawFrames::Known(_) => keys(frames)
-                .filter_map(|key| self.known.get(&key))
+            RawFrames::Known(frames) => frames
+                .iter()
+                .filter_map(|frame| self.known.get(frame))
                 .flatten()
                 .cloned()
                 .collect(),
@@ -90,23 +89,17 @@ impl Names {
     }
 }
 
-/// The frames of a stack; all but the first are return addresses.
-fn keys(frames: &RawFrames) -> impl Iterator<Item = Key> {
-    let frames = match frames {
-        RawFrames::Known(frames) => frames.as_slice(),
+fn known_frames(frames: &RawFrames) -> &[RawFrame] {
+    match frames {
+        RawFrames::Known(frames) => frames,
         RawFrames::Lost | RawFrames::Overflow => &[],
-    };
-    frames
-        .iter()
-        .enumerate()
-        .map(|(index, &frame)| (frame, index > 0))
+    }
 }
 
 fn name_module(
-    index: usize,
     module: &Module,
-    addresses: &[(u64, bool)],
-    known: &mut HashMap<Key, Vec<Arc<Frame>>>,
+    addresses: &[RawFrame],
+    known: &mut HashMap<RawFrame, Vec<Arc<Frame>>>,
 ) {
     if addresses.is_empty() {
         return;
@@ -123,24 +116,20 @@ fn name_module(
     for batch in addresses.chunks(BATCH) {
         let calls = batch
             .iter()
-            .map(|&(address, is_return)| address - u64::from(is_return && address > 0))
+            .map(|frame| frame.address.saturating_sub(frame.is_return.into()))
             .collect::<Vec<_>>();
         // The symbol table has the whole name of a function, also where debug information has only
         // the last part of it (C++'s unnamed namespaces); and it may be whole where debug
         // information is damaged.
         let plain = symbolize_batch(&symbolizer, module, &calls, false).unwrap_or_default();
         let rich = symbolize_batch(&symbolizer, module, &calls, true).unwrap_or_default();
-        for (position, &(address, is_return)) in batch.iter().enumerate() {
-            let frame = RawFrame {
-                module: Some(index),
-                address,
-            };
+        for (position, &frame) in batch.iter().enumerate() {
             let frames = match (at(&plain, position), at(&rich, position)) {
                 (Some(plain), Some(rich)) => named(&plain.name, rich, frame, module),
                 (Some(only), None) | (None, Some(only)) => named(&only.name, only, frame, module),
                 (None, None) => vec![Arc::new(unnamed(frame, Some(module)))],
             };
-            known.insert((frame, is_return), frames);
+            known.insert(frame, frames);
         }
     }
 }

@@ -68,6 +68,14 @@ impl Probe {
         Some(probes)
     }
 
+    /// The probe on `_dl_debug_state` at this file offset.
+    pub fn linker_state(offset: u64) -> Self {
+        Self {
+            program: "linker_state",
+            offset,
+        }
+    }
+
     /// The probe on `__cxa_begin_catch` at this file offset.
     pub fn caught(offset: u64) -> Self {
         Self {

@@ -1,11 +1,15 @@
 //! Loads the eBPF object that `build/main.rs` compiled.
 
-use aya::maps::{Array, HashMap, MapData, RingBuf};
+use aya::maps::{Array, HashMap, MapData, ProgramArray, RingBuf};
 use aya::programs::{Program, ProgramError, TracePoint, UProbe};
 use aya::{Ebpf, EbpfLoader};
 use thiserror::Error;
 use unfreed_common::config::{Control, Ended};
 use unfreed_common::stack::{OVERFLOW_STACK, StackTotals};
+use unfreed_common::unwind::walker;
+
+use super::tables::Tables;
+use crate::profile::Unwind;
 
 /// The compiled eBPF programs.
 pub(super) static OBJECT: &[u8] =
@@ -17,6 +21,8 @@ pub struct Bpf {
     pub(super) control: Array<MapData, Control>,
     pub(super) ended: Array<MapData, Ended>,
     pub(super) new_stacks: Option<RingBuf<MapData>>,
+    pub(super) tables: Option<Tables>,
+    walkers: ProgramArray<MapData>,
 }
 
 /// How large the maps may grow, in entries.
@@ -24,6 +30,8 @@ pub struct Bpf {
 pub struct Sizes {
     /// Live blocks (`--max-live`).
     pub live: u32,
+    /// Rows of unwind tables.
+    pub rows: u32,
 }
 
 /// Why the programs could not be loaded.
@@ -43,6 +51,9 @@ pub enum LoadError {
     /// A map is not what it should be.
     #[error("an eBPF map is not usable: {0}")]
     Map(#[from] aya::maps::MapError),
+    /// The memory of a map cannot be had.
+    #[error("the memory of an eBPF map cannot be mapped: {0}")]
+    Mapping(std::io::Error),
     /// The object lacks a program or map: it is not the one of this version.
     #[error("the eBPF object has no `{0}`")]
     Missing(String),
@@ -53,19 +64,41 @@ impl Bpf {
     pub fn load(sizes: Sizes) -> Result<Self, LoadError> {
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("LIVE", sizes.live)
+            .map_max_entries("ROWS", sizes.rows)
             .load(OBJECT)
             .map_err(Box::new)?;
         let control = Array::try_from(take(&mut ebpf, "CONTROL")?)?;
         let ended = Array::try_from(take(&mut ebpf, "ENDED")?)?;
         let new_stacks = RingBuf::try_from(take(&mut ebpf, "NEW_STACKS")?)?;
+        let walkers = ProgramArray::try_from(take(&mut ebpf, "WALKERS")?)?;
+        let tables = Tables::of(&mut ebpf, sizes.rows)?;
         let mut bpf = Self {
             ebpf,
             control,
             ended,
             new_stacks: Some(new_stacks),
+            tables: Some(tables),
+            walkers,
         };
         bpf.insert_overflow_stack()?;
         Ok(bpf)
+    }
+
+    /// Has stacks walked this way. Before anything is attached.
+    pub fn set_walk(&mut self, unwind: Unwind) -> Result<(), LoadError> {
+        let walk = match unwind {
+            Unwind::Auto | Unwind::Tables => "heap_walk_tables",
+            Unwind::FramePointers => "heap_walk_frame_pointers",
+        };
+        for (index, program) in [(walker::WALK, walk), (walker::KEEP, "heap_keep_stack")] {
+            let fd = self
+                .uprobe(program)?
+                .fd()
+                .map_err(|error| refused(program, error))?;
+            let fd = fd.try_clone().map_err(LoadError::Mapping)?;
+            self.walkers.set(index, &fd, 0)?;
+        }
+        Ok(())
     }
 
     /// Loads every program, attached or not: whether the kernel's verifier takes them.
@@ -122,7 +155,7 @@ impl Bpf {
     }
 }
 
-fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map, LoadError> {
+pub(super) fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map, LoadError> {
     ebpf.take_map(name)
         .ok_or_else(|| LoadError::Missing(name.to_owned()))
 }

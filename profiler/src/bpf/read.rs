@@ -10,19 +10,30 @@ use aya::maps::{Array, Map, MapData, RingBuf};
 use unfreed_common::alloc::{Block, BlockKey};
 use unfreed_common::config::{Control, Ended};
 use unfreed_common::loss::{Loss, Note};
-use unfreed_common::stack::{STACK_RECORD_HEADER, StackTotals};
+use unfreed_common::stack::{StackHeader, StackTotals};
 use unfreed_common::thread::{Call, Thread};
+use unfreed_common::unwind::mode;
 
 use super::batch;
 use super::load::Bpf;
+use super::tables::Tables;
+use crate::profile::Unwind;
 
 /// A stack that was seen for the first time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewStack {
-    /// Its id everywhere else.
-    pub hash: u64,
+    /// What is known of it.
+    pub header: StackHeader,
     /// Addresses in the process, from the innermost outwards.
     pub frames: Vec<u64>,
+}
+
+impl NewStack {
+    /// Whether the frame at this index is an interrupted instruction, not a return address.
+    pub fn is_interrupted(&self, index: usize) -> bool {
+        let word = self.header.interrupted.get(index / 64);
+        word.is_some_and(|word| word >> (index % 64) & 1 != 0)
+    }
 }
 
 /// A stack's totals.
@@ -40,10 +51,21 @@ pub struct PendingBlock(pub Block);
 
 impl Bpf {
     /// Begins or ends the recording for `tgid`, at once and for all programs.
-    pub fn set_recording(&mut self, tgid: u32, recording: bool) -> anyhow::Result<()> {
+    pub fn set_recording(
+        &mut self,
+        tgid: u32,
+        unwind: Unwind,
+        recording: bool,
+    ) -> anyhow::Result<()> {
         let control = Control {
             recording: recording.into(),
             tgid,
+            unwind: match unwind {
+                Unwind::Auto => mode::AUTO,
+                Unwind::FramePointers => mode::FRAME_POINTERS,
+                Unwind::Tables => mode::TABLES,
+            },
+            padding: 0,
         };
         self.control
             .set(0, control, 0)
@@ -58,6 +80,11 @@ impl Bpf {
     /// The ring of new stacks, once; poll its file descriptor, then give it to [`drain`].
     pub fn take_ring(&mut self) -> Option<RingBuf<MapData>> {
         self.new_stacks.take()
+    }
+
+    /// The maps of the unwind tables, once.
+    pub fn take_tables(&mut self) -> Option<Tables> {
+        self.tables.take()
     }
 
     /// Calls `each` for every live block.
@@ -137,15 +164,16 @@ pub fn drain(ring: &mut RingBuf<MapData>, mut each: impl FnMut(NewStack)) {
     }
 }
 
-/// A `StackRecord` as bytes: hash, tgid, depth, frames.
+/// A `StackRecord` as bytes: the header, then frames.
 fn parse(record: &[u8]) -> Option<NewStack> {
-    let hash = u64::from_ne_bytes(record.get(..8)?.try_into().ok()?);
-    let frames = record
-        .get(STACK_RECORD_HEADER..)?
+    let (header, frames) = record.split_at_checked(size_of::<StackHeader>())?;
+    // SAFETY: as many bytes as the type has, at any alignment; any bytes are a value of it.
+    let header = unsafe { header.as_ptr().cast::<StackHeader>().read_unaligned() };
+    let frames = frames
         .chunks_exact(8)
         .map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()))
         .collect();
-    Some(NewStack { hash, frames })
+    Some(NewStack { header, frames })
 }
 
 fn map_fd(map: &Map) -> io::Result<BorrowedFd<'_>> {

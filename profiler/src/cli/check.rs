@@ -46,7 +46,10 @@ impl Check {
 
 /// Whether the kernel takes every program.
 fn load() -> anyhow::Result<()> {
-    let mut bpf = Bpf::load(Sizes { live: 1024 })?;
+    let mut bpf = Bpf::load(Sizes {
+        live: 1024,
+        rows: 1024,
+    })?;
     bpf.load_all()?;
     Ok(())
 }

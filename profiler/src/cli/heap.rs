@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use super::{LOST, time};
 use crate::allocator::Hints;
 use crate::pipeline::{self, Selection, Settings};
-use crate::profile::{Mode, Profile};
+use crate::profile::{Mode, Profile, Unwind};
 use crate::write::{self, Destination, Options, WRITERS, Weigh, Writer};
 
 /// Blocks of the heap that were allocated during the recording and not freed by its end.
@@ -62,6 +62,10 @@ pub struct Heap {
     #[arg(long, value_name = "N", default_value_t = 4 << 20, value_parser = clap::value_parser!(u32).range(1..))]
     max_live: u32,
 
+    /// How stacks are walked: auto takes unwind tables, and frame pointers where there are none
+    #[arg(long, value_enum, default_value_t)]
+    unwind: UnwindArg,
+
     /// Prefix of the allocator's functions (`my_` for `my_malloc`), or an unstripped copy of the
     /// executable (a path with a slash), where detection cannot know
     #[arg(long, value_name = "PATH|PREFIX")]
@@ -81,6 +85,16 @@ enum WeightArg {
     #[default]
     Bytes,
     Count,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum UnwindArg {
+    #[default]
+    Auto,
+    /// Frame pointers only
+    Fp,
+    /// Unwind tables only
+    Tables,
 }
 
 impl Heap {
@@ -139,6 +153,11 @@ impl Heap {
             duration: self.duration,
             min_age: self.min_age,
             mode: if self.all { Mode::All } else { Mode::Unfreed },
+            unwind: match self.unwind {
+                UnwindArg::Auto => Unwind::Auto,
+                UnwindArg::Fp => Unwind::FramePointers,
+                UnwindArg::Tables => Unwind::Tables,
+            },
             max_live: self.max_live,
             hints: Hints { prefix },
             unstripped,

@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use crate::allocator::Hints;
 use crate::bpf::Bpf;
 use crate::check;
-use crate::profile::{Mode, Profile};
+use crate::profile::{Mode, Profile, Unwind};
 use recording::Recording;
 
 /// What to record.
@@ -37,6 +37,8 @@ pub struct Settings {
     pub min_age: Duration,
     /// What the stacks weigh.
     pub mode: Mode,
+    /// How stacks are walked.
+    pub unwind: Unwind,
     /// Entries of the live map.
     pub max_live: u32,
     /// What the user knows of the allocator.

@@ -1,26 +1,32 @@
 //! One recording: attach, watch, end, collect.
 
 use std::io::IsTerminal as _;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use unfreed_common::config::ended;
 
 use super::{Detaching, Recorded, Selection, Settings, progress};
-use crate::bpf::{self, Bpf, NewStack, Ring, Sizes};
+use crate::bpf::{self, Bpf, NewStack, Probe, Ring, Sizes};
 use crate::check;
 use crate::collect::{self, RawProfile, Stacks};
 use crate::profile::{End, ProcessMemory, View};
 use crate::source::{Heap, Unstripped};
 use crate::symbolize::symbolize;
-use crate::target::{self, MemoryReading, Modules, Started, Target};
+use crate::target::{self, MapEvents, MemoryReading, Modules, Started, Target};
+use crate::tracker::{self, Built, Tracker};
 use crate::warning::Warning;
 
 /// How often the process's mappings and size are read again.
 const TICK: Duration = Duration::from_millis(500);
+
+/// How often mappings are read again at once when the process says meanwhile that they change.
+const READ_AGAIN: usize = 4;
 
 /// The least time between two readings for the sake of frames that are in no known mapping.
 const REFRESH: Duration = Duration::from_millis(10);
@@ -36,6 +42,8 @@ pub struct Recording<'a> {
     target: Target,
     started: Option<Started>,
     modules: Modules,
+    mapped: Option<MapEvents>,
+    tracker: Tracker,
     heap: Heap,
     stacks: Stacks,
     /// Stacks with frames in no known mapping.
@@ -53,7 +61,9 @@ impl<'a> Recording<'a> {
         // Before anything is started or attached: from here on a signal ends the recording in order.
         let mut interrupt = signal(SignalKind::interrupt()).context("watching for Ctrl-C")?;
         let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
-        let mut recording = Self::prepare(settings)?;
+        let (sender, mut built) = unbounded_channel();
+        let mut recording = Self::prepare(settings, sender)?;
+        let mappings = recording.watch_mappings()?;
         let started_at = jiff::Timestamp::now().to_string();
         let begin = Instant::now();
         let deadline = settings.duration.map(|duration| begin + duration);
@@ -76,6 +86,14 @@ impl<'a> Recording<'a> {
                     ready.context("waiting for stacks")?.clear_ready();
                     recording.drain();
                 }
+                ready = mappings.readable() => {
+                    ready.context("waiting for mappings")?.clear_ready();
+                    recording.follow();
+                }
+                Some(table) = built.recv() => {
+                    recording.tracker.place([table]);
+                    recording.follow();
+                }
                 _ = tick.tick() => {
                     if let Some(end) = recording.tick(begin)? {
                         break end;
@@ -87,7 +105,7 @@ impl<'a> Recording<'a> {
     }
 
     /// Everything up to the moment from which events count.
-    fn prepare(settings: &'a Settings) -> anyhow::Result<Self> {
+    fn prepare(settings: &'a Settings, built: UnboundedSender<Built>) -> anyhow::Result<Self> {
         let started = match &settings.selection {
             Selection::Pid(_) => None,
             Selection::Command(command) => Some(target::start(command)?),
@@ -106,17 +124,29 @@ impl<'a> Recording<'a> {
             .map(|path| Unstripped::read(path, exe))
             .transpose()?;
         let symbols = settings.unstripped.clone().map(|path| (exe.clone(), path));
+        // From before mappings are read for the first time.
+        let mapped = MapEvents::listen().ok();
+        let mut modules = Modules::of(pid, symbols);
+        modules.refresh(monotonic_now())?;
+        let tables = tracker::tables_of(&modules, settings.unwind);
         let mut bpf = Bpf::load(Sizes {
             live: settings.max_live,
+            rows: tracker::room_for(&tables),
         })?;
+        bpf.set_walk(settings.unwind)?;
         bpf.attach_process_events()?;
         let ring = bpf.take_ring().context("the ring buffer is gone")?;
+        let maps = bpf.take_tables().context("the tables are gone")?;
+        let mut tracker = Tracker::of(pid, settings.unwind, maps, built);
+        tracker.place(tables);
         let heap = Heap::of(target.pid, settings.hints.clone(), unstripped);
         let mut recording = Self {
             settings,
             bpf,
             ring: watch(ring)?,
-            modules: Modules::of(pid, symbols),
+            modules,
+            mapped,
+            tracker,
             heap,
             stacks: Stacks::default(),
             unlocated: Vec::new(),
@@ -157,38 +187,97 @@ impl<'a> Recording<'a> {
         self.before = MemoryReading::of(pid)
             .with_context(|| format!("process {pid} ended before the recording began"))?;
         self.after = self.before;
-        self.bpf.set_recording(pid, true)
+        self.bpf.set_recording(pid, self.settings.unwind, true)
     }
 
     fn drain(&mut self) {
-        let (modules, stacks, unlocated) = (&self.modules, &mut self.stacks, &mut self.unlocated);
-        bpf::drain(self.ring.get_mut(), |stack| {
-            if !stacks.add(modules, &stack) {
-                unlocated.push(stack);
+        let mut arrived = Vec::new();
+        bpf::drain(self.ring.get_mut(), |stack| arrived.push(stack));
+        // After the stacks: what they run through was mapped before.
+        self.hear();
+        for stack in arrived {
+            if !self.add(&stack) {
+                self.unlocated.push(stack);
             }
-        });
+        }
         // Something new is mapped, or a frame is none: read the mappings again, while the process
         // lives, but not for each of many such stacks.
         if !self.unlocated.is_empty() && self.refreshed.elapsed() >= REFRESH {
-            // Fails when the process is ending, which its pidfd will say.
-            let _ended: anyhow::Result<()> = self.attach_new(true);
+            self.follow();
         }
+    }
+
+    fn add(&mut self, stack: &NewStack) -> bool {
+        let (tracker, generation) = (&self.tracker, stack.header.generation);
+        self.stacks.add(&self.modules, stack, |address| {
+            tracker.walked_by(generation, address)
+        })
+    }
+
+    /// Takes in which files have been mapped.
+    fn hear(&mut self) {
+        if let Some(mapped) = &mut self.mapped {
+            self.modules.tell(mapped.take(self.target.pid.get()));
+        }
+    }
+
+    /// Brings everything in line with what is mapped now.
+    fn follow(&mut self) {
+        // Fails when the process is ending, which its pidfd will say.
+        let _ended: anyhow::Result<()> = self.attach_new(true);
     }
 
     /// Probes what is new among the modules.
     fn attach_new(&mut self, late: bool) -> anyhow::Result<()> {
-        let new = self.read_mappings()?;
-        self.heap.attach(&mut self.bpf, &self.modules, &new, late)
+        self.read_mappings(late)?;
+        let new = self.modules.take_new();
+        for index in new.clone() {
+            self.attach_linker(index)?;
+        }
+        self.heap.attach(&mut self.bpf, &self.modules, new, late)
     }
 
-    /// Returns the modules that are new, and locates the stacks that were waiting for them.
-    fn read_mappings(&mut self) -> anyhow::Result<Vec<usize>> {
-        self.refreshed = Instant::now();
-        let new = self.modules.refresh()?;
-        for stack in self.unlocated.drain(..) {
-            self.stacks.add(&self.modules, &stack);
+    /// Has the dynamic linker say when it is about to change mappings.
+    fn attach_linker(&mut self, index: usize) -> anyhow::Result<()> {
+        let module = self.modules.get(index);
+        if let (Some(offset), Some(path)) = (
+            module.function_offset("_dl_debug_state"),
+            module.open_path(),
+        ) {
+            let probe = Probe::linker_state(offset);
+            self.bpf.attach(probe, &path, self.target.pid)?;
         }
-        Ok(new)
+        Ok(())
+    }
+
+    /// Brings the tables up to date, and locates the stacks that were waiting for new mappings.
+    fn read_mappings(&mut self, late: bool) -> anyhow::Result<()> {
+        for _ in 0..READ_AGAIN {
+            let changes = self.tracker.changes()?;
+            self.hear();
+            self.modules.refresh(monotonic_now())?;
+            self.tracker.publish(&self.modules, changes, !late)?;
+            if self.tracker.changes()? == changes {
+                break;
+            }
+        }
+        self.refreshed = Instant::now();
+        for stack in std::mem::take(&mut self.unlocated) {
+            self.add(&stack);
+        }
+        Ok(())
+    }
+
+    /// Readable when something is or will be mapped.
+    fn watch_mappings(&self) -> anyhow::Result<AsyncFd<Mappings>> {
+        let events = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("watching mappings")?;
+        let told = self.mapped.iter().flat_map(MapEvents::descriptors);
+        for descriptor in told.chain([self.tracker.descriptor()]) {
+            events
+                .add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN, 0))
+                .context("watching mappings")?;
+        }
+        watch(Mappings(events))
     }
 
     fn tick(&mut self, begin: Instant) -> anyhow::Result<Option<End>> {
@@ -203,8 +292,7 @@ impl<'a> Recording<'a> {
             // The process itself ends too, unless other threads go on.
             return Ok(self.others_go_on().then_some(End::MainThreadExited));
         }
-        // Fails when the process is ending, which its pidfd will say.
-        let _ended: anyhow::Result<()> = self.attach_new(true);
+        self.follow();
         if self.show_progress {
             progress::show(&self.bpf, begin.elapsed(), self.settings.duration)?;
         }
@@ -233,7 +321,7 @@ impl<'a> Recording<'a> {
 
     fn finish(mut self, end: End, started_at: String, begin: Instant) -> anyhow::Result<Recorded> {
         let pid = self.target.pid.get();
-        self.bpf.set_recording(pid, false)?;
+        self.bpf.set_recording(pid, self.settings.unwind, false)?;
         let duration = begin.elapsed();
         if let Some(reading) = MemoryReading::of(pid)
             && self.bpf.ended()?.reason == ended::NO
@@ -244,7 +332,7 @@ impl<'a> Recording<'a> {
         self.drain();
         if !self.unlocated.is_empty() {
             // Fails when the process has ended: then these frames stay addresses.
-            let _ended = self.read_mappings();
+            let _ended = self.read_mappings(true);
         }
         let end_time = match self.bpf.ended()? {
             ended if ended.reason != ended::NO => ended.time,
@@ -264,7 +352,14 @@ impl<'a> Recording<'a> {
             after,
             ..
         } = self;
-        let counted = collect::count(&bpf, stacks, settings.mode, settings.min_age, end_time)?;
+        let counted = collect::count(
+            &bpf,
+            stacks,
+            settings.unwind,
+            settings.mode,
+            settings.min_age,
+            end_time,
+        )?;
         let losses = bpf.losses()?;
         let lost = losses
             .iter()
@@ -289,6 +384,7 @@ impl<'a> Recording<'a> {
                 vsz_before: before.vsz,
                 vsz_after: after.vsz,
             },
+            unwinding: counted.unwinding,
             warnings: lost.chain(heap.warnings).collect(),
             losses: losses
                 .iter()
@@ -302,6 +398,15 @@ impl<'a> Recording<'a> {
             profile: symbolize(raw, &modules.into_modules()),
             detaching,
         })
+    }
+}
+
+/// Readable when something is or will be mapped.
+struct Mappings(Epoll);
+
+impl AsRawFd for Mappings {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.0.as_raw_fd()
     }
 }
 

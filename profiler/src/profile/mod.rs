@@ -1,11 +1,13 @@
 //! The pure model of a finished recording: frames, stacks, weights, totals. No I/O, no clock.
 
 mod stack;
+mod unwinding;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use stack::{Frame, Stack, Weight};
+pub use stack::{Frame, Stack, Walk, Weight};
+pub use unwinding::{Unwind, Unwinding};
 
 use crate::warning::Warning;
 
@@ -131,6 +133,8 @@ pub struct Profile<S = Stack> {
     pub totals: Totals,
     /// RSS and VSZ.
     pub memory: ProcessMemory,
+    /// How stacks were walked, and how many of them to their end.
+    pub unwinding: Unwinding,
     /// Every reason for which an event can be lost, by name, with how many were; zeros included.
     pub losses: BTreeMap<String, u64>,
     /// Counters that are not losses but help to judge the recording (such as calls that were left
@@ -155,6 +159,7 @@ impl<S> Profile<S> {
             end,
             totals,
             memory,
+            unwinding,
             losses,
             notes,
             warnings,
@@ -170,6 +175,7 @@ impl<S> Profile<S> {
             end,
             totals,
             memory,
+            unwinding,
             losses,
             notes,
             warnings,

@@ -52,6 +52,15 @@ impl Frame {
     }
 }
 
+/// How far a stack could be walked, and how surely.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Walk {
+    /// Why its outer frames are missing; `None`: it reaches the outermost function.
+    pub cut: Option<&'static str>,
+    /// Where there was no unwind table, frame pointers were followed: callers can be missing.
+    pub approximate: bool,
+}
+
 /// A call stack and what it weighs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stack {
@@ -59,4 +68,6 @@ pub struct Stack {
     pub weight: Weight,
     /// From the innermost (the allocator's own function) outwards. Frames are shared between stacks.
     pub frames: Vec<Arc<Frame>>,
+    /// How it was walked.
+    pub walk: Walk,
 }

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::ops::Range;
 
 use anyhow::bail;
-
-use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
 use crate::allocator::{self, Hints, Plan, Returns};
 use crate::bpf::{Bpf, Probe};
@@ -55,10 +54,10 @@ impl Heap {
         &mut self,
         bpf: &mut Bpf,
         modules: &Modules,
-        new: &[usize],
+        new: Range<usize>,
         late: bool,
     ) -> anyhow::Result<()> {
-        for &index in new {
+        for index in new {
             let module = modules.get(index);
             match self.attach_module(bpf, module) {
                 Ok(true) if late => self.warnings.push(Warning::LateModule {
@@ -120,10 +119,10 @@ impl Heap {
             if !self.caught.insert(index) {
                 continue;
             }
-            let (Some(bytes), Some(path)) = (module.bytes()?, module.open_path()) else {
-                continue;
-            };
-            if let Some(offset) = function_offset(&bytes, "__cxa_begin_catch") {
+            if let (Some(offset), Some(path)) = (
+                module.function_offset("__cxa_begin_catch"),
+                module.open_path(),
+            ) {
                 bpf.attach(Probe::caught(offset), &path, self.pid)?;
             }
         }
@@ -193,16 +192,4 @@ impl Heap {
         self.allocators.insert(module.path.clone());
         Ok(true)
     }
-}
-
-/// File offset of the function `name`, where the ELF file defines it.
-fn function_offset(elf: &[u8], name: &str) -> Option<u64> {
-    let file = object::File::parse(elf).ok()?;
-    let symbol = file
-        .dynamic_symbols()
-        .chain(file.symbols())
-        .find(|symbol| symbol.is_definition() && symbol.name() == Ok(name))?;
-    let section = file.section_by_index(symbol.section_index()?).ok()?;
-    let (offset, _) = section.file_range()?;
-    Some(symbol.address() - section.address() + offset)
 }

@@ -1,7 +1,9 @@
 //! The process to be profiled: which one it is, what it has mapped, how it ends.
 
 mod debug_file;
+mod mapped;
 mod memory;
+mod module;
 mod modules;
 mod pidfd;
 mod spawn;
@@ -12,8 +14,10 @@ use std::num::NonZeroU32;
 use anyhow::{Context as _, bail};
 use procfs::process::Process as ProcFs;
 
+pub use mapped::{MapEvents, Mapped};
 pub use memory::MemoryReading;
-pub use modules::{Location, Module, Modules};
+pub use module::{Image, Module};
+pub use modules::{Location, Modules, Range};
 pub use pidfd::PidFd;
 pub use spawn::{SpawnError, Started, start};
 

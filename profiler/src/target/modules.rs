@@ -1,37 +1,18 @@
-//! The files a process executes, kept open so that they can be probed and symbolized whatever
-//! namespace they are in, after they were deleted or replaced, and after the process is gone.
+//! What a process executes: which file is mapped where, now and before.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fs::File;
-use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
-use memmap2::Mmap;
-use object::read::elf::{FileHeader, ProgramHeader};
 use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process as ProcFs};
 
-use super::{debug_file, without_deleted};
+use super::Mapped;
+use super::module::{Module, name_of};
 
-/// An executable file (or a part of memory that is none) that the process has mapped.
-pub struct Module {
-    /// As the process sees it; a name in brackets for what is not a file.
-    pub path: String,
-    /// Open file; `None` for what is not a file or cannot be opened.
-    file: Option<File>,
-    /// Why `file` is missing, for files.
-    pub unreadable: Option<String>,
-    /// (file offset, virtual address, size) of its loadable segments.
-    segments: Vec<(u64, u64, u64)>,
-    /// The process's root directory, as long as it lives.
-    root: PathBuf,
-    /// File with its symbols and debug information, if these are not in its own.
-    debug: OnceCell<Option<File>>,
-}
-
-/// How many mappings that are gone are remembered: a compiler at run time can make any number.
-const MAX_RETIRED: usize = 4096;
+/// How many mappings are remembered, those that are gone included: a compiler at run time can make any
+/// number.
+const MAX_REMEMBERED: usize = 8192;
 
 /// What an address of the process belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,11 +25,33 @@ pub enum Location {
 
 /// One executable mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Range {
-    start: u64,
-    end: u64,
-    file_offset: u64,
-    module: usize,
+pub struct Range {
+    /// First address.
+    pub start: u64,
+    /// Address behind the last.
+    pub end: u64,
+    /// Where in the file it begins.
+    pub file_offset: u64,
+    /// Index of its module.
+    pub module: usize,
+    /// From when on: `CLOCK_MONOTONIC` in nanoseconds, 0 for before the recording.
+    since: u64,
+}
+
+impl Range {
+    /// Whether the two have an address in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
+    /// Whether this is `known` or a part of it: the same file at the same place.
+    pub fn is_same_as(&self, known: &Self) -> bool {
+        known.module == self.module
+            && known.start <= self.start
+            && self.end <= known.end
+            && known.start.wrapping_sub(known.file_offset)
+                == self.start.wrapping_sub(self.file_offset)
+    }
 }
 
 /// All modules a process has, or had since it is watched.
@@ -57,9 +60,14 @@ pub struct Modules {
     unstripped: Option<(String, PathBuf)>,
     all: Vec<Module>,
     by_file: HashMap<(i32, i32, u64, String), usize>,
+    /// As last read.
     current: Vec<Range>,
-    /// Mappings that are gone: stacks taken while they existed may still arrive.
-    retired: Vec<Range>,
+    /// Oldest first; also those that are gone: stacks taken while they existed may still arrive.
+    remembered: Vec<Range>,
+    /// How many modules were returned as new.
+    returned: usize,
+    /// When the mappings were last read.
+    read_at: u64,
 }
 
 impl Modules {
@@ -72,50 +80,98 @@ impl Modules {
             all: Vec::new(),
             by_file: HashMap::new(),
             current: Vec::new(),
-            retired: Vec::new(),
+            remembered: Vec::new(),
+            returned: 0,
+            read_at: 0,
         }
     }
 
-    /// Reads the process's mappings again. Returns the modules that are new, by index. Fails when
-    /// the process has ended; what was known stays known.
-    pub fn refresh(&mut self) -> anyhow::Result<Vec<usize>> {
+    /// Reads the process's mappings again, `now` (`CLOCK_MONOTONIC`, nanoseconds). Fails when the
+    /// process has ended; what was known stays known.
+    pub fn refresh(&mut self, now: u64) -> anyhow::Result<()> {
         let process = ProcFs::new(self.pid.cast_signed())?;
         let maps = process
             .maps()
             .with_context(|| format!("reading the mappings of process {}", self.pid))?;
-        let known = self.all.len();
-        let mut ranges = Vec::new();
+        let mut current = Vec::new();
         for map in maps {
             if map.perms.contains(MMPermissions::EXECUTE) {
-                let module = self.module_of(&map);
                 let (start, end) = map.address;
-                ranges.push(Range {
+                let module = self.module_of(&map, false);
+                let range = Range {
                     start,
                     end,
                     file_offset: map.offset,
                     module,
-                });
+                    since: self.read_at,
+                };
+                self.remember(range);
+                current.push(range);
             }
         }
-        let gone = self
-            .current
-            .iter()
-            .filter(|range| !ranges.contains(range) && !self.retired.contains(range))
-            .copied()
-            .collect::<Vec<_>>();
-        self.retired.extend(gone);
-        let surplus = self.retired.len().saturating_sub(MAX_RETIRED);
-        self.retired.drain(..surplus);
-        self.current = ranges;
-        Ok((known..self.all.len()).collect())
+        self.current = current;
+        self.read_at = now;
+        Ok(())
     }
 
-    /// What `address` belongs to, now or before. To be asked while the process lives: then its
-    /// module's debug file is still in reach.
-    pub fn locate(&self, address: u64) -> Location {
+    /// The modules that are new since this was asked before, by index.
+    pub fn take_new(&mut self) -> std::ops::Range<usize> {
+        let new = self.returned..self.all.len();
+        self.returned = new.end;
+        new
+    }
+
+    /// Takes in what the kernel has told, oldest first.
+    pub fn tell(&mut self, events: Vec<Mapped>) {
+        for event in events {
+            let module = self.module_of_event(&event);
+            self.remember(Range {
+                start: event.start,
+                end: event.end,
+                file_offset: event.file_offset,
+                module,
+                since: event.time,
+            });
+        }
+    }
+
+    /// The executable mappings as they were last read, by address.
+    pub fn current(&self) -> &[Range] {
+        &self.current
+    }
+
+    /// Enters a range, unless it is what is known to be there.
+    fn remember(&mut self, range: Range) {
+        let newest = self
+            .remembered
+            .iter()
+            .rev()
+            .find(|known| known.overlaps(&range));
+        if newest.is_some_and(|known| range.is_same_as(known)) {
+            return;
+        }
+        if self.remembered.len() == MAX_REMEMBERED {
+            self.remembered.drain(..MAX_REMEMBERED / 2);
+        }
+        self.remembered.push(range);
+    }
+
+    /// The mapping that held `address` at this time (`CLOCK_MONOTONIC`, nanoseconds).
+    pub fn range_at(&self, address: u64, time: u64) -> Option<&Range> {
         let holds = |range: &&Range| range.start <= address && address < range.end;
-        let range = self.current.iter().find(holds);
-        let Some(range) = range.or_else(|| self.retired.iter().rev().find(holds)) else {
+        let then = |range: &&Range| holds(range) && range.since <= time;
+        let remembered = self.remembered.iter();
+        remembered
+            .clone()
+            .rev()
+            .find(then)
+            .or_else(|| remembered.clone().find(holds))
+    }
+
+    /// What `address` belonged to at this time (`CLOCK_MONOTONIC`, nanoseconds). To be asked while
+    /// the process lives: then its module's debug file is still in reach.
+    pub fn locate(&self, address: u64, time: u64) -> Location {
+        let Some(range) = self.range_at(address, time) else {
             return Location::Unknown;
         };
         let module = &self.all[range.module];
@@ -139,13 +195,13 @@ impl Modules {
         &self.all
     }
 
-    fn module_of(&mut self, map: &MemoryMap) -> usize {
+    fn module_of(&mut self, map: &MemoryMap, passed: bool) -> usize {
         let path = name_of(&map.pathname);
         let key = (map.dev.0, map.dev.1, map.inode, path.clone());
         if let Some(&index) = self.by_file.get(&key) {
             return index;
         }
-        let module = Module::open(self.pid, map, path);
+        let module = Module::open(self.pid, map, path, passed);
         if let Some((_, symbols)) = self
             .unstripped
             .as_ref()
@@ -157,115 +213,26 @@ impl Modules {
         self.by_file.insert(key, self.all.len() - 1);
         self.all.len() - 1
     }
-}
 
-impl Module {
-    fn open(pid: u32, map: &MemoryMap, path: String) -> Self {
-        let root = PathBuf::from(format!("/proc/{pid}/root"));
-        let mut module = Self {
-            path,
-            file: None,
-            unreadable: None,
-            segments: Vec::new(),
-            root,
-            debug: OnceCell::new(),
-        };
-        let MMapPath::Path(seen) = &map.pathname else {
-            return module;
-        };
-        // map_files names the mapped file itself, wherever it is and whatever has happened to its
-        // name; it needs CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN. Else by name.
-        let (start, end) = map.address;
-        let mapped = format!("/proc/{pid}/map_files/{start:x}-{end:x}");
-        let named = module
-            .root
-            .join(seen.strip_prefix("/").unwrap_or(seen.as_path()));
-        match File::open(mapped).or_else(|_| File::open(named)) {
-            Ok(file) => {
-                module.segments = read_segments(&file).unwrap_or_default();
-                module.file = Some(file);
-            }
-            Err(error) => module.unreadable = Some(error.to_string()),
-        }
-        module
-    }
-
-    /// A path by which this very file can be opened as long as this value lives.
-    pub fn open_path(&self) -> Option<PathBuf> {
-        self.file.as_ref().map(path_of)
-    }
-
-    /// A path by which the file with its symbols and debug information can be opened.
-    pub fn debug_path(&self) -> Option<PathBuf> {
-        match self.debug.get() {
-            Some(Some(debug)) => Some(path_of(debug)),
-            _ => self.open_path(),
-        }
-    }
-
-    /// Opens the file with its debug information, which may be out of reach when the process is gone.
-    fn find_debug_file(&self) {
-        self.debug.get_or_init(|| {
-            let bytes = self.bytes().ok()??;
-            debug_file::find(&bytes, Path::new(&self.path), &self.root)
-        });
-    }
-
-    /// The file's content.
-    pub fn bytes(&self) -> anyhow::Result<Option<Mmap>> {
-        let Some(file) = &self.file else {
-            return Ok(None);
-        };
-        // SAFETY: the file is a program that is being executed; it is not changed in place, as that
-        // would break the target as well. It is only read, through code that checks every offset.
-        let bytes = unsafe { Mmap::map(file) }.with_context(|| format!("reading {}", self.path))?;
-        Ok(Some(bytes))
-    }
-
-    fn virtual_address(&self, offset: u64, address: u64) -> u64 {
-        if self.file.is_none() {
-            return address;
-        }
-        self.segments
+    /// The module of a file that has just been mapped.
+    fn module_of_event(&mut self, event: &Mapped) -> usize {
+        // The process may have another root than we, and then another path for the same file.
+        let same = self
+            .by_file
             .iter()
-            .find(|(start, _, size)| (*start..start + size).contains(&offset))
-            .map_or(offset, |(start, virtual_start, _)| {
-                offset - start + virtual_start
-            })
+            .find(|(key, _)| (key.0, key.1) == event.device && key.2 == event.inode);
+        if let Some((_, &index)) = same {
+            return index;
+        }
+        let map = MemoryMap {
+            address: (event.start, event.end),
+            perms: MMPermissions::EXECUTE,
+            offset: event.file_offset,
+            dev: event.device,
+            inode: event.inode,
+            pathname: MMapPath::Path(PathBuf::from(&event.path)),
+            extension: procfs::process::MMapExtension::default(),
+        };
+        self.module_of(&map, true)
     }
-}
-
-fn path_of(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
-
-fn name_of(path: &MMapPath) -> String {
-    match path {
-        MMapPath::Path(path) => without_deleted(&path.to_string_lossy()),
-        MMapPath::Vdso => "[vdso]".into(),
-        MMapPath::Vsyscall => "[vsyscall]".into(),
-        MMapPath::Heap => "[heap]".into(),
-        MMapPath::Stack | MMapPath::TStack(_) => "[stack]".into(),
-        MMapPath::Other(name) => format!("[{name}]"),
-        _ => "[anon]".into(),
-    }
-}
-
-fn read_segments(file: &File) -> anyhow::Result<Vec<(u64, u64, u64)>> {
-    // Only the headers are wanted, and they are at the start of the file.
-    let cache = object::ReadCache::new(file);
-    let header = object::elf::FileHeader64::<object::Endianness>::parse(&cache)?;
-    let endian = header.endian()?;
-    let loads = header
-        .program_headers(endian, &cache)?
-        .iter()
-        .filter(|segment| segment.p_type(endian) == object::elf::PT_LOAD)
-        .map(|segment| {
-            (
-                segment.p_offset(endian),
-                segment.p_vaddr(endian),
-                segment.p_filesz(endian),
-            )
-        });
-    Ok(loads.collect())
 }

@@ -41,7 +41,7 @@ impl Writer for Folded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{Stack, Weight};
+    use crate::profile::{Stack, Walk, Weight};
     use crate::write::{Weigh, name, sample};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -103,6 +103,7 @@ mod tests {
         let stack = stack.prop_map(|(bytes, count, names)| Stack {
             weight: Weight { bytes, count },
             frames: names.iter().map(|name| sample::named(name)).collect(),
+            walk: Walk::default(),
         });
         prop::collection::vec(stack, 0..20)
     }

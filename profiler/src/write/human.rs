@@ -61,7 +61,13 @@ pub fn share(part: u64, whole: u64) -> String {
     if whole == 0 {
         return "0.0%".to_owned();
     }
-    format!("{:.1}%", part as f64 * 100.0 / whole as f64)
+    let (part, whole) = (u128::from(part), u128::from(whole));
+    let mut permille = (part * 1000 + whole / 2) / whole;
+    // Only the whole is called 100 %, only nothing 0 %.
+    if part > 0 && part < whole {
+        permille = permille.clamp(1, 999);
+    }
+    format!("{}.{}%", permille / 10, permille % 10)
 }
 
 #[cfg(test)]
@@ -129,6 +135,9 @@ mod tests {
     fn shares() {
         assert_eq!(share(1, 3), "33.3%");
         assert_eq!(share(3, 3), "100.0%");
+        assert_eq!(share(2, 3), "66.7%");
+        assert_eq!(share(99_999, 100_000), "99.9%");
+        assert_eq!(share(1, 100_000), "0.1%");
         assert_eq!(share(0, 0), "0.0%");
     }
 }

@@ -8,7 +8,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 
-use crate::profile::{Frame, Process, ProcessMemory, Profile, Stack, Totals, Weight};
+use crate::profile::{
+    Frame, Process, ProcessMemory, Profile, Stack, Totals, Unwinding, Walk, Weight,
+};
 use crate::warning::Warning;
 
 use super::json_layout::Layout;
@@ -55,6 +57,7 @@ struct Document<'a> {
     ended: String,
     totals: Sums,
     process: Memory,
+    unwinding: Walked<'a>,
     losses: &'a BTreeMap<String, u64>,
     notes: &'a BTreeMap<String, u64>,
     #[serde(serialize_with = "warnings")]
@@ -98,9 +101,23 @@ struct Memory {
 }
 
 #[derive(Serialize)]
+struct Walked<'a> {
+    mode: &'static str,
+    walked: u64,
+    complete: u64,
+    approximate: u64,
+    cut: &'a BTreeMap<&'static str, u64>,
+    lost: u64,
+}
+
+#[derive(Serialize)]
 struct StackEntry<'a> {
     bytes: u64,
     count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<&'static str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    approximate: bool,
     #[serde(serialize_with = "frames")]
     frames: &'a Stack,
 }
@@ -144,6 +161,15 @@ fn document(profile: &Profile) -> Document<'_> {
                 vsz_before,
                 vsz_after,
             },
+        unwinding:
+            Unwinding {
+                mode: unwind,
+                walked,
+                complete,
+                approximate,
+                cut,
+                lost,
+            },
         losses,
         notes,
         warnings,
@@ -177,6 +203,14 @@ fn document(profile: &Profile) -> Document<'_> {
             vsz_before: *vsz_before,
             vsz_after: *vsz_after,
         },
+        unwinding: Walked {
+            mode: unwind.name(),
+            walked: *walked,
+            complete: *complete,
+            approximate: *approximate,
+            cut,
+            lost: *lost,
+        },
         losses,
         notes,
         warnings,
@@ -195,9 +229,12 @@ fn warnings<S: Serializer>(warnings: &[Warning], serializer: S) -> Result<S::Ok,
 fn stacks<S: Serializer>(stacks: &[Stack], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(stacks.iter().map(|stack| {
         let Weight { bytes, count } = stack.weight;
+        let Walk { cut, approximate } = stack.walk;
         StackEntry {
             bytes,
             count,
+            cut,
+            approximate,
             frames: stack,
         }
     }))

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::profile::{
-    End, Frame, Mode, Process, ProcessMemory, Profile, Stack, Totals, View, Weight,
+    End, Frame, Mode, Process, ProcessMemory, Profile, Stack, Totals, Unwind, Unwinding, View,
+    Walk, Weight,
 };
 use crate::warning::Warning;
 
@@ -23,6 +24,7 @@ pub fn stack(bytes: u64, count: u64, functions: &[&str]) -> Stack {
     Stack {
         weight: Weight { bytes, count },
         frames: functions.iter().map(|function| named(function)).collect(),
+        walk: Walk::default(),
     }
 }
 
@@ -30,6 +32,7 @@ pub fn stack(bytes: u64, count: u64, functions: &[&str]) -> Stack {
 pub fn empty() -> Profile {
     Profile {
         totals: Totals::default(),
+        unwinding: Unwinding::default(),
         losses: BTreeMap::from([("live_full".to_owned(), 0)]),
         notes: BTreeMap::new(),
         warnings: Vec::new(),
@@ -73,6 +76,14 @@ pub fn profile() -> Profile {
             rss_after: 131 << 20,
             vsz_before: 900 << 20,
             vsz_after: 964 << 20,
+        },
+        unwinding: Unwinding {
+            mode: Unwind::Auto,
+            walked: taken.count,
+            complete: taken.count - 5,
+            approximate: 2,
+            cut: BTreeMap::from([("depth", 2), ("no_table", 3)]),
+            lost: 0,
         },
         losses: BTreeMap::from([
             ("live_full".to_owned(), 0),
@@ -150,6 +161,10 @@ fn stacks() -> Vec<Stack> {
     let stack = |bytes, count, frames: &[&Arc<Frame>]| Stack {
         weight: Weight { bytes, count },
         frames: frames.iter().map(|&frame| Arc::clone(frame)).collect(),
+        walk: Walk {
+            cut: (count == 1).then_some("no_table"),
+            approximate: count == 1,
+        },
     };
     vec![
         stack(

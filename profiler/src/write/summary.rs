@@ -1,6 +1,6 @@
 //! The sentences about a recording that more than one format holds.
 
-use crate::profile::{Mode, Profile, View, Weight};
+use crate::profile::{Mode, Profile, Unwind, Unwinding, View, Weight};
 
 use super::{human, name};
 
@@ -70,6 +70,41 @@ pub fn losses(profile: &Profile) -> String {
     let reasons = nonzero(&profile.losses);
     let were = if lost == 1 { "was" } else { "were" };
     format!("{} {were} lost ({reasons})", human::counted(lost, "event"))
+}
+
+/// How many of the stacks are whole: `99.98 % whole (depth 2, no_table 3), 0.01 % approximate`.
+pub fn stacks(profile: &Profile) -> String {
+    let Unwinding {
+        mode,
+        walked,
+        complete,
+        approximate,
+        cut,
+        lost,
+    } = &profile.unwinding;
+    if *walked == 0 {
+        return "none was walked".to_owned();
+    }
+    let mut reasons = cut
+        .iter()
+        .map(|(reason, count)| format!("{reason} {}", human::count(*count)))
+        .collect::<Vec<_>>();
+    if *lost > 0 {
+        reasons.push(format!("lost {}", human::count(*lost)));
+    }
+    let mut text = format!("{} whole", human::share(*complete, *walked));
+    if !reasons.is_empty() {
+        text = format!("{text}; cut: {}", reasons.join(", "));
+    }
+    if *approximate > 0 {
+        let share = human::share(*approximate, *walked);
+        text = format!("{text}; {share} in part by frame pointers");
+    }
+    match mode {
+        Unwind::Auto => text,
+        Unwind::FramePointers => format!("{text} (frame pointers only: callers can be missing)"),
+        Unwind::Tables => format!("{text} (unwind tables only)"),
+    }
 }
 
 /// The counters that are not zero: `reason 3, other 1`. Empty when all are.

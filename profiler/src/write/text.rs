@@ -95,6 +95,7 @@ fn header(profile: &Profile, options: &Options) -> Vec<(&'static str, String)> {
     let unfreed = summary::weight(totals.unfreed, profile.view);
     lines.push(("unfreed", unfreed));
     lines.push(("memory", summary::reconciliation(profile)));
+    lines.push(("stacks", summary::stacks(profile)));
     lines.push(("losses", summary::losses(profile)));
     let notes = summary::nonzero(&profile.notes);
     if !notes.is_empty() {

@@ -1,0 +1,106 @@
+//! x86-64: what a rule's `saved` means, and the step to the caller's frame.
+
+use super::{Frame, Kind, Rule, Stack, Stop};
+
+/// `saved`: the caller's rbp is still in rbp.
+pub const SAVED_NOT: u32 = 0;
+/// `saved`: the caller's rbp is at *(rbp).
+pub const SAVED_AT_FRAME_POINTER: u32 = 31;
+/// `saved` from 1 to this: the caller's rbp is at CFA - 8 - 8 * saved (CFA - 16 to CFA - 248).
+pub const SAVED_DEEPEST: u32 = 30;
+
+/// Offsets in the signal frame, from the stack pointer at the handler's return: `struct ucontext`
+/// with its `struct sigcontext_64` (arch/x86/include/uapi/asm/sigcontext.h; part of the ABI).
+mod sigcontext {
+    pub const RBP: u64 = 120;
+    pub const RSP: u64 = 160;
+    pub const RIP: u64 = 168;
+}
+
+const END: u32 = Kind::End as u32;
+const STACK_POINTER: u32 = Kind::StackPointer as u32;
+const FRAME_POINTER: u32 = Kind::FramePointer as u32;
+const FRAME_POINTER_SAVED: u32 = Kind::FramePointerSaved as u32;
+const STACK_POINTER_SAVED: u32 = Kind::StackPointerSaved as u32;
+const LINKAGE_TABLE: u32 = Kind::LinkageTable as u32;
+const SIGNAL: u32 = Kind::Signal as u32;
+
+/// A frame larger than this is taken for a register that is not a frame pointer.
+const MAX_FRAME_BYTES: u64 = 16 << 20;
+
+/// The rule of functions that keep a frame pointer.
+pub const BY_FRAME_POINTER: Rule = match Rule::new(Kind::FramePointer, 2, SAVED_AT_FRAME_POINTER) {
+    Some(rule) => rule,
+    None => Rule::UNSUPPORTED,
+};
+
+/// Whether [`BY_FRAME_POINTER`] may be used for a frame that has no rule. Not required: that saved
+/// frame pointers grow outwards, since callers may use the register for data.
+///
+/// # Errors
+/// [`Stop::FramePointerEnd`] for the outermost frame, [`Stop::NoTable`] for what is no frame pointer.
+#[inline(always)]
+pub fn check_frame_pointer(frame: &Frame) -> Result<(), Stop> {
+    if frame.fp == 0 {
+        return Err(Stop::FramePointerEnd);
+    }
+    if frame.fp < frame.sp || frame.fp & 7 != 0 || frame.fp - frame.sp > MAX_FRAME_BYTES {
+        return Err(Stop::NoTable);
+    }
+    Ok(())
+}
+
+/// The caller's frame by `rule`, which must not be [`Rule::NONE`]. The stack is read in few places
+/// because the eBPF side's reading is large and becomes part of each.
+///
+/// # Errors
+/// Why there is no caller.
+#[inline(always)]
+pub fn by_rule(rule: Rule, frame: &Frame, stack: &mut impl Stack) -> Result<Frame, Stop> {
+    let kind = rule.kind();
+    let is_signal = kind == SIGNAL;
+    let base = match kind {
+        FRAME_POINTER | FRAME_POINTER_SAVED => frame.fp,
+        _ => frame.sp,
+    };
+    let offset = match kind {
+        STACK_POINTER | FRAME_POINTER | STACK_POINTER_SAVED => 8 * u64::from(rule.n()),
+        FRAME_POINTER_SAVED => (8 * u64::from(rule.n())).wrapping_neg(),
+        LINKAGE_TABLE => 8 + 8 * u64::from(frame.pc & 15 >= u64::from(rule.n())),
+        SIGNAL => sigcontext::RSP,
+        END => return Err(Stop::End),
+        _ => return Err(Stop::Unsupported),
+    };
+    let mut cfa = base.wrapping_add(offset);
+    if kind == FRAME_POINTER_SAVED || kind == STACK_POINTER_SAVED || is_signal {
+        cfa = stack.word(cfa).ok_or(Stop::Unreadable)?;
+        if kind == STACK_POINTER_SAVED {
+            cfa = cfa.wrapping_add(8);
+        }
+    }
+    let pc_at = if is_signal {
+        frame.sp.wrapping_add(sigcontext::RIP)
+    } else {
+        cfa.wrapping_sub(8)
+    };
+    let pc = stack.word(pc_at).ok_or(Stop::Unreadable)?;
+    let saved = rule.saved();
+    let fp = if saved == SAVED_NOT && !is_signal {
+        frame.fp
+    } else {
+        let fp_at = if is_signal {
+            frame.sp.wrapping_add(sigcontext::RBP)
+        } else if saved == SAVED_AT_FRAME_POINTER {
+            frame.fp
+        } else {
+            cfa.wrapping_sub(8 + 8 * u64::from(saved))
+        };
+        stack.word(fp_at).ok_or(Stop::Unreadable)?
+    };
+    Ok(Frame {
+        pc,
+        sp: cfa,
+        fp,
+        interrupted: u64::from(is_signal),
+    })
+}

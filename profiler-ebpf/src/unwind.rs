@@ -1,0 +1,182 @@
+//! Walks a stack: by unwind tables, by the frame pointer where there is no table.
+//!
+//! At a function's entry the return address is at the top of the stack, so the innermost frame needs
+//! no rule. No return probe has replaced that address yet; those of outer functions of ours are known.
+
+use unfreed_common::stack::{MAX_FRAMES, StackHeader};
+use unfreed_common::thread::{MAX_INTERRUPTED, Thread};
+use unfreed_common::unwind::x86_64::{BY_FRAME_POINTER, by_rule, check_frame_pointer};
+use unfreed_common::unwind::{Frame, ProcessTable, Stop, flag, mode};
+
+use crate::maps::{CHANGES, CONTROL, PROCESSES};
+use crate::registers::Registers;
+use crate::rules::{self, UNMAPPED};
+use crate::trampoline;
+use crate::window;
+
+/// How many frames one program walks: the verifier of older kernels (and any, with more) gives up on
+/// all 127 at once. At most 33 programs can follow each other (`MAX_TAIL_CALL_CNT`).
+const AT_ONCE: u32 = 16;
+
+/// No code is below this address: Linux's smallest `vm.mmap_min_addr` on distributions.
+pub const LOWEST_CODE: u64 = 0x1000;
+
+/// Prepares the walk of the call that has just begun.
+#[inline(always)]
+pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread) {
+    let process = process(tgid);
+    let changes = CHANGES.get(process.changes_index).copied().unwrap_or(0);
+    let walk = &mut thread.walk;
+    rules::set_tables(&mut walk.tables, &process, changes);
+    walk.seed = u64::from(process.layout);
+    walk.doubtful = 0;
+    walk.depth = 2;
+    walk.frame.pc = thread.call.return_address;
+    walk.frame.sp = regs.stack_pointer() + 8;
+    walk.frame.fp = regs.frame_pointer();
+    walk.frame.interrupted = 0;
+    let record = &mut thread.record;
+    record.frames[0] = regs.instruction_pointer();
+    record.frames[1] = thread.call.return_address;
+    record.header.generation = process.generation;
+    record.header.flags = 0;
+    if changes != process.settled_at {
+        record.header.flags = flag::UNSETTLED;
+    }
+    forget_interrupted(&mut record.header);
+    window::forget(&mut thread.window);
+}
+
+/// Walks some frames further. True: there are more.
+#[inline(always)]
+pub fn go_on(thread: &mut Thread) -> bool {
+    let how = CONTROL.get(0).map_or(mode::AUTO, |control| control.unwind);
+    for _ in 0..AT_ONCE {
+        if let Err(stop) = step(how, thread) {
+            thread.record.header.stop = stop as u32;
+            return false;
+        }
+    }
+    true
+}
+
+/// Ends the walk.
+#[inline(always)]
+pub fn end(tgid: u32, thread: &mut Thread) {
+    let header = &mut thread.record.header;
+    header.depth = thread.walk.depth as u32;
+    let newer = process(tgid).generation - header.generation;
+    if newer > 0 {
+        header.flags |= flag::UNSETTLED;
+    }
+    if newer > 1 {
+        // The list of mappings was overwritten meanwhile: the innermost caller needed none.
+        header.depth = 2;
+        header.stop = Stop::MappingsChanged as u32;
+    }
+    if header.flags & flag::UNSETTLED != 0 {
+        thread.walk.seed |= thread.walk.tables.version << 32;
+    }
+}
+
+/// Adds the caller of the outermost frame.
+#[inline(always)]
+fn step(how: u32, thread: &mut Thread) -> Result<(), Stop> {
+    let walk = &mut thread.walk;
+    let frame = Frame {
+        pc: walk.frame.pc,
+        sp: walk.frame.sp,
+        fp: walk.frame.fp,
+        interrupted: walk.frame.interrupted,
+    };
+    let mut rule = rules::at(&walk.tables, frame.pc - 1 + frame.interrupted);
+    let by_pointer = rules::is_none(rule);
+    if by_pointer {
+        let mapped = rule.0 != UNMAPPED.0;
+        if walk.doubtful != 0 && !mapped {
+            walk.depth -= 1;
+            return Err(Stop::NoTable);
+        }
+        if how == mode::TABLES {
+            return Err(Stop::NoTable);
+        }
+        check_frame_pointer(&frame)?;
+        thread.record.header.flags |= flag::APPROXIMATE;
+        rule = BY_FRAME_POINTER;
+        // Code that is in no file is made by a compiler at run time, and those keep it.
+        walk.doubtful = u64::from(mapped);
+    } else {
+        walk.doubtful = 0;
+    }
+    let mut stack = window::Near {
+        window: &mut thread.window,
+        sp: frame.sp,
+    };
+    let mut caller = by_rule(rule, &frame, &mut stack)?;
+    if trampoline::is_one(caller.pc) {
+        caller.pc = replaced(thread, caller.sp - 8);
+        if caller.pc == 0 {
+            return Err(Stop::ReturnProbe);
+        }
+    }
+    if caller.pc < LOWEST_CODE {
+        return Err(if caller.pc == 0 && by_pointer {
+            Stop::FramePointerEnd
+        } else {
+            Stop::NoTable
+        });
+    }
+    let depth = thread.walk.depth as usize;
+    if depth >= MAX_FRAMES {
+        return Err(Stop::Depth);
+    }
+    thread.record.frames[depth] = caller.pc;
+    thread.record.header.interrupted[depth >> 6 & 1] |= caller.interrupted << (depth & 63);
+    let walk = &mut thread.walk;
+    walk.depth = depth as u64 + 1;
+    walk.frame.pc = caller.pc;
+    walk.frame.sp = caller.sp;
+    walk.frame.fp = caller.fp;
+    walk.frame.interrupted = caller.interrupted;
+    Ok(())
+}
+
+/// All frames are return addresses.
+#[inline(always)]
+fn forget_interrupted(header: &mut StackHeader) {
+    for word in &mut header.interrupted {
+        // SAFETY: a valid reference. Volatile, since LLVM would make a call of memset of it.
+        unsafe { core::ptr::write_volatile(word, 0) };
+    }
+}
+
+#[inline(always)]
+fn process(tgid: u32) -> ProcessTable {
+    // SAFETY: the user side replaces elements as a whole, rarely; after a walk the generation tells.
+    match unsafe { PROCESSES.get(tgid) } {
+        Some(process) => *process,
+        None => ProcessTable {
+            first: 0,
+            count: 0,
+            changes_index: 0,
+            layout: 0,
+            generation: 0,
+            settled_at: 0,
+        },
+    }
+}
+
+/// The return address that our own return probe has replaced at `slot`; 0 when it is not ours.
+#[inline(always)]
+fn replaced(thread: &Thread, slot: u64) -> u64 {
+    if thread.call.slot == slot {
+        return thread.call.return_address;
+    }
+    for index in 0..MAX_INTERRUPTED {
+        let call = &thread.interrupted[index];
+        if (index as u64) < thread.interrupted_count && call.slot == slot {
+            return call.return_address;
+        }
+    }
+    0
+}

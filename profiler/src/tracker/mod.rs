@@ -1,0 +1,297 @@
+//! Keeps the unwind tables that the eBPF programs use in line with what the process has mapped.
+//!
+//! The list of a process's mappings is never changed in place: the next one is written beside it and
+//! then published as a whole, with a new generation. A walk that meets a change says so, and what it
+//! found is then checked against what was mapped at that moment ([`Tracker::walked_by`]).
+
+mod build;
+mod space;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::UnboundedSender;
+use unfreed_common::unwind::{CACHE_VERSIONS, MAX_MAPPINGS, Mapping, ProcessTable};
+
+pub use build::Built;
+use build::build;
+use space::Space;
+
+use crate::bpf::Tables;
+use crate::profile::Unwind;
+use crate::target::{Modules, Range};
+
+/// Rows there is always room for: 32 MiB. A large browser or compiler has 2 or 3 million.
+const LEAST_ROWS: u32 = 1 << 22;
+
+/// The index of the process's counter of changes. One process is recorded at a time.
+const CHANGES_INDEX: u32 = 0;
+
+/// How many lists that were in use are remembered: stacks walked by them may still arrive.
+const REMEMBERED: usize = 64;
+
+/// How long the rows of a file that is not mapped any more are kept at least: a walk may be at work.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The tables of everything that is mapped, made at once.
+pub fn tables_of(modules: &Modules, unwind: Unwind) -> Vec<Built> {
+    if unwind == Unwind::FramePointers {
+        return Vec::new();
+    }
+    let images = modules.all().iter().enumerate();
+    build(
+        images
+            .filter_map(|(index, module)| Some((index, module.image()?)))
+            .collect(),
+    )
+}
+
+/// How many rows there should be room for, to begin with these tables.
+pub fn room_for(tables: &[Built]) -> u32 {
+    let rows = tables
+        .iter()
+        .filter_map(|built| built.table.as_ref().ok())
+        .map(|table| table.rows.len() as u32)
+        .sum::<u32>();
+    LEAST_ROWS.max(rows.saturating_mul(2))
+}
+
+/// Where a module's rows are.
+#[derive(Debug, Clone, Copy)]
+enum Rows {
+    /// In the array, counted from this virtual address.
+    At { first: u32, count: u32, base: u64 },
+    /// They are being made.
+    Awaited,
+    /// There are none.
+    None,
+}
+
+/// The unwind tables of one process.
+pub struct Tracker {
+    pid: u32,
+    unwind: Unwind,
+    tables: Tables,
+    space: Space,
+    rows: HashMap<usize, Rows>,
+    /// When a module was last seen mapped.
+    seen: HashMap<usize, Instant>,
+    built: UnboundedSender<Built>,
+    published: ProcessTable,
+    /// Rows were placed since then.
+    changed: bool,
+    /// Which file was mapped last at an address.
+    owners: Vec<Range>,
+    /// Generations and what was mapped, the newest last.
+    remembered: VecDeque<(u64, Vec<Range>)>,
+    /// The version when the cache was cleared.
+    cleared_at: u64,
+    /// Modules without rows for want of room.
+    pub without_room: u64,
+}
+
+impl Tracker {
+    /// Nothing is published yet. `built` takes the tables that are made meanwhile, which are then to
+    /// be given to [`Tracker::place`].
+    pub fn of(pid: u32, unwind: Unwind, tables: Tables, built: UnboundedSender<Built>) -> Self {
+        Self {
+            pid,
+            unwind,
+            space: Space::of(tables.room()),
+            tables,
+            rows: HashMap::new(),
+            seen: HashMap::new(),
+            built,
+            published: ProcessTable {
+                changes_index: CHANGES_INDEX,
+                ..ProcessTable::default()
+            },
+            changed: true,
+            owners: Vec::new(),
+            remembered: VecDeque::new(),
+            cleared_at: 0,
+            without_room: 0,
+        }
+    }
+
+    /// Readable when the process has said that its mappings change.
+    pub fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.tables.descriptor()
+    }
+
+    /// How often the process has said so. To be asked before its mappings are read.
+    pub fn changes(&mut self) -> anyhow::Result<u64> {
+        self.tables.drain();
+        self.tables.changes(CHANGES_INDEX)
+    }
+
+    /// Puts tables where the programs read them; they are used after the next [`Tracker::publish`].
+    pub fn place(&mut self, built: impl IntoIterator<Item = Built>) {
+        for Built { module, table } in built {
+            let rows = match table {
+                Ok(table) => self.place_rows(&table.rows, table.base),
+                Err(_) => Rows::None,
+            };
+            self.rows.insert(module, rows);
+            self.changed = true;
+        }
+    }
+
+    fn place_rows(&mut self, rows: &[unfreed_common::unwind::Row], base: u64) -> Rows {
+        let count = rows.len() as u32;
+        let mut first = self.space.take(count);
+        if first.is_none() {
+            self.give_back_unmapped();
+            first = self.space.take(count);
+        }
+        let Some(first) = first else {
+            self.without_room += 1;
+            return Rows::None;
+        };
+        self.tables.write_rows(first, rows);
+        Rows::At { first, count, base }
+    }
+
+    /// Gives back the rows of files that are not mapped any more.
+    fn give_back_unmapped(&mut self) {
+        let unmapped = self
+            .seen
+            .iter()
+            .filter(|(_, seen)| seen.elapsed() > GRACE)
+            .map(|(&module, _)| module)
+            .collect::<Vec<_>>();
+        for module in unmapped {
+            self.seen.remove(&module);
+            if let Some(Rows::At { first, count, .. }) = self.rows.remove(&module) {
+                self.space.give_back(first, count);
+            }
+        }
+    }
+
+    /// Brings the tables up to date with what is mapped, as it was read after [`Tracker::changes`] had
+    /// answered `changes`. `wait`: makes new tables at once; else they are made meanwhile.
+    pub fn publish(&mut self, modules: &Modules, changes: u64, wait: bool) -> anyhow::Result<()> {
+        if self.unwind == Unwind::FramePointers {
+            return Ok(());
+        }
+        self.make_tables(modules, wait);
+        let mut ranges = modules.current().to_vec();
+        ranges.sort_by_key(|range| range.start);
+        let newest = self.remembered.back();
+        if !self.changed
+            && changes == self.published.settled_at
+            && newest.is_some_and(|(_, newest)| are_same(newest, &ranges))
+        {
+            return Ok(());
+        }
+        self.changed = false;
+        let mut mappings = Vec::with_capacity(ranges.len());
+        for range in &ranges {
+            self.seen.insert(range.module, Instant::now());
+            mappings.extend(self.mapping(modules, range));
+        }
+        mappings.truncate(MAX_MAPPINGS as usize);
+        self.note_owners(&ranges);
+        // The half that is not in use.
+        let first = if self.published.first == 0 {
+            MAX_MAPPINGS
+        } else {
+            0
+        };
+        self.tables.write_mappings(first, &mappings);
+        self.published.first = first;
+        self.published.count = mappings.len() as u32;
+        self.published.generation += 1;
+        self.published.settled_at = changes;
+        // Before an entry of the cache can be taken for one of this version.
+        let version = self.published.generation + changes;
+        if version - self.cleared_at >= CACHE_VERSIONS / 4 {
+            self.tables.clear_cache();
+            self.cleared_at = version;
+        }
+        if self.remembered.len() == REMEMBERED {
+            self.remembered.pop_front();
+        }
+        self.remembered
+            .push_back((self.published.generation, ranges));
+        self.tables.publish(self.pid, self.published)
+    }
+
+    /// The module whose table a walk by this generation used at an address.
+    pub fn walked_by(&self, generation: u64, address: u64) -> Option<usize> {
+        let (_, ranges) = self
+            .remembered
+            .iter()
+            .find(|(known, _)| *known == generation)?;
+        let range = ranges
+            .iter()
+            .find(|range| range.start <= address && address < range.end)?;
+        matches!(self.rows.get(&range.module), Some(Rows::At { .. })).then_some(range.module)
+    }
+
+    /// How many rows are in use.
+    pub fn rows_in_use(&self) -> u32 {
+        self.space.used()
+    }
+
+    fn make_tables(&mut self, modules: &Modules, wait: bool) {
+        let mut images = Vec::new();
+        for range in modules.current() {
+            if !self.rows.contains_key(&range.module) {
+                let image = modules.get(range.module).image();
+                let state = image.as_ref().map_or(Rows::None, |_| Rows::Awaited);
+                self.rows.insert(range.module, state);
+                images.extend(image.map(|image| (range.module, image)));
+            }
+        }
+        if wait {
+            self.place(build(images));
+        } else if !images.is_empty() {
+            let built = self.built.clone();
+            std::thread::spawn(move || {
+                for table in build(images) {
+                    // The recording has ended when nobody receives it.
+                    let _ended = built.send(table);
+                }
+            });
+        }
+    }
+
+    fn mapping(&self, modules: &Modules, range: &Range) -> Option<Mapping> {
+        let bias = modules.get(range.module).load_bias(range)?;
+        let (first_row, row_count, base) = match self.rows.get(&range.module)? {
+            Rows::At { first, count, base } => (*first, *count, *base),
+            Rows::Awaited | Rows::None => (0, 0, 0),
+        };
+        Some(Mapping {
+            start: range.start,
+            end: range.end,
+            bias: bias.wrapping_add(base),
+            first_row,
+            row_count,
+        })
+    }
+
+    /// Another layout when an address means another file than before.
+    fn note_owners(&mut self, ranges: &[Range]) {
+        for range in ranges {
+            let known = self.owners.len();
+            self.owners
+                .retain(|owner| !owner.overlaps(range) || range.is_same_as(owner));
+            self.published.layout += u32::from(self.owners.len() < known);
+            if !self.owners.iter().any(|owner| range.is_same_as(owner)) {
+                self.owners.push(*range);
+            }
+        }
+        let surplus = self.owners.len().saturating_sub(MAX_MAPPINGS as usize);
+        self.owners.drain(..surplus);
+    }
+}
+
+fn are_same(known: &[Range], ranges: &[Range]) -> bool {
+    known.len() == ranges.len()
+        && known
+            .iter()
+            .zip(ranges)
+            .all(|(known, range)| range.is_same_as(known) && known.is_same_as(range))
+}
