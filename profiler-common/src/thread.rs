@@ -76,6 +76,8 @@ pub struct Window {
 pub struct Walk {
     /// The outermost frame so far.
     pub frame: Frame,
+    /// The link register of what a signal interrupted, on machines that have one.
+    pub link: u64,
     /// How many frames there are.
     pub depth: u64,
     /// 1: the last frame was found by a frame pointer of code that may use it for something else.

@@ -10,8 +10,8 @@ use unfreed_common::thread::{Thread, kind, seen};
 use unfreed_common::unwind::walker;
 
 use crate::loss::lost;
+use crate::machine::Registers;
 use crate::maps::WALKERS;
-use crate::registers::Registers;
 use crate::track::Entry;
 use crate::{frame_pointer, live, process, stack, thread, track, unwind};
 
@@ -144,18 +144,18 @@ pub fn heap_free(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// The return of a function, by the kernel's trampoline: the return address has been popped.
+/// The return of a function, by the kernel's trampoline.
 #[uretprobe]
 pub fn heap_return(ctx: RetProbeContext) -> u32 {
     let regs = Registers::of(ctx.regs);
-    returned(&ctx, regs, regs.stack_pointer().wrapping_sub(8))
+    returned(&ctx, regs, regs.slot_at_trampoline())
 }
 
-/// The return of a function, at its `ret` instruction: the return address is about to be popped.
+/// The return of a function, at its `ret` instruction.
 #[uprobe]
 pub fn heap_return_instruction(ctx: ProbeContext) -> u32 {
     let regs = Registers::of(ctx.regs);
-    returned(&ctx, regs, regs.stack_pointer())
+    returned(&ctx, regs, regs.slot_at_return_instruction())
 }
 
 /// `__cxa_begin_catch`: an exception has reached its handler.

@@ -11,7 +11,7 @@ use unfreed_common::loss::{Loss, Note};
 use unfreed_common::thread::{Call, MAX_INTERRUPTED, Thread, kind, seen};
 
 use crate::loss::{lost, noted};
-use crate::registers::Registers;
+use crate::machine::{Registers, slot_holds};
 use crate::window::read_word;
 use crate::{live, trampoline};
 
@@ -38,9 +38,9 @@ pub struct Entry {
 /// follow.
 #[inline(always)]
 pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread, entry: &Entry) -> bool {
-    let slot = regs.stack_pointer();
+    let slot = regs.slot_at_entry();
     let function = regs.instruction_pointer();
-    let Some(return_address) = read_word(slot) else {
+    let Some(return_address) = regs.return_address() else {
         lost(Loss::ResultUnreadable);
         return false;
     };
@@ -186,22 +186,22 @@ fn is_nested(pending: &Call, slot: u64, function: u64, return_address: u64) -> b
     if slot > pending.slot || pending.slot - slot > NESTED_WITHIN {
         return false;
     }
-    let held = if slot == pending.slot {
-        return_address
-    } else {
-        match read_word(pending.slot) {
-            Some(word) => word,
-            None => return false,
+    let by_trampoline = pending.seen == seen::TRAMPOLINE;
+    let expected = pending.return_address;
+    let is_it = |held| {
+        if by_trampoline {
+            trampoline::is_one(held)
+        } else {
+            held == expected
         }
     };
-    if pending.seen == seen::TRAMPOLINE {
-        // At the same slot this is a tail call: the slot holds the trampoline already.
-        trampoline::is_one(held)
-    } else {
-        // At the same slot: a tail call goes to another function; the same function again is a new
-        // call from the same place after the pending one was left by an exception.
-        held == pending.return_address && (slot != pending.slot || function != pending.function)
+    if slot != pending.slot {
+        return slot_holds(pending.slot, is_it);
     }
+    // At the same slot this is a tail call: the slot holds the trampoline already, or the function is
+    // another one. The same function again is a new call from the same place after the pending one
+    // was left by an exception.
+    is_it(return_address) && (by_trampoline || function != pending.function)
 }
 
 /// Forgets interrupted calls whose frames a new call's frame at `slot` has replaced: their signal

@@ -5,11 +5,10 @@
 
 use unfreed_common::stack::{MAX_FRAMES, StackHeader};
 use unfreed_common::thread::{MAX_INTERRUPTED, Thread};
-use unfreed_common::unwind::x86_64::{BY_FRAME_POINTER, by_rule, check_frame_pointer};
 use unfreed_common::unwind::{Frame, ProcessTable, Stop, flag, mode};
 
+use crate::machine::{BY_FRAME_POINTER, Registers, check_frame_pointer, slot_below, step};
 use crate::maps::{CHANGES, CONTROL, PROCESSES};
-use crate::registers::Registers;
 use crate::rules::{self, UNMAPPED};
 use crate::trampoline;
 use crate::window;
@@ -32,7 +31,8 @@ pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread) {
     walk.doubtful = 0;
     walk.depth = 2;
     walk.frame.pc = thread.call.return_address;
-    walk.frame.sp = regs.stack_pointer() + 8;
+    walk.frame.sp = regs.caller_stack_pointer();
+    walk.link = 0;
     walk.frame.fp = regs.frame_pointer();
     walk.frame.interrupted = 0;
     let record = &mut thread.record;
@@ -52,7 +52,7 @@ pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread) {
 pub fn go_on(thread: &mut Thread) -> bool {
     let how = CONTROL.get(0).map_or(mode::AUTO, |control| control.unwind);
     for _ in 0..AT_ONCE {
-        if let Err(stop) = step(how, thread) {
+        if let Err(stop) = add_caller(how, thread) {
             thread.record.header.stop = stop as u32;
             return false;
         }
@@ -81,7 +81,7 @@ pub fn end(tgid: u32, thread: &mut Thread) {
 
 /// Adds the caller of the outermost frame.
 #[inline(always)]
-fn step(how: u32, thread: &mut Thread) -> Result<(), Stop> {
+fn add_caller(how: u32, thread: &mut Thread) -> Result<(), Stop> {
     let walk = &mut thread.walk;
     let frame = Frame {
         pc: walk.frame.pc,
@@ -112,9 +112,9 @@ fn step(how: u32, thread: &mut Thread) -> Result<(), Stop> {
         window: &mut thread.window,
         sp: frame.sp,
     };
-    let mut caller = by_rule(rule, &frame, &mut stack)?;
+    let mut caller = step(rule, &frame, &mut walk.link, &mut stack)?;
     if trampoline::is_one(caller.pc) {
-        caller.pc = replaced(thread, caller.sp - 8);
+        caller.pc = replaced(thread, slot_below(caller.sp));
         if caller.pc == 0 {
             return Err(Stop::ReturnProbe);
         }

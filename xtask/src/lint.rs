@@ -14,7 +14,9 @@ pub fn task() -> Result<()> {
     setup::check(Scope::Everything)?;
     run::run(run::cargo().args(["fmt", "--all", "--check"]))?;
     run::run(run::cargo().args(["clippy", "--all-targets", "--", "-D", "warnings"]))?;
-    clippy_bpf()?;
+    for machine in ["x86_64", "aarch64"] {
+        clippy_bpf(machine)?;
+    }
     run::run(run::cargo().env("RUSTDOCFLAGS", "-D warnings").args([
         "doc",
         "--no-deps",
@@ -25,9 +27,9 @@ pub fn task() -> Result<()> {
     Ok(())
 }
 
-/// clippy on the eBPF crate, for the BPF target and with the compiler that builds it: the host's
+/// clippy on the eBPF crate for targets of this machine, for the BPF target and with the compiler that builds it: the host's
 /// clippy would see neither the target's `core` nor the code behind its `cfg`s.
-fn clippy_bpf() -> Result<()> {
+fn clippy_bpf(machine: &str) -> Result<()> {
     let toolchain = toolchain::find().map_err(|lack| anyhow!(lack))?;
     let (bootstrap, build_std): (_, &[_]) = match toolchain {
         BpfToolchain::NightlyWithSource => (None, &["-Z", "build-std=core"]),
@@ -44,7 +46,7 @@ fn clippy_bpf() -> Result<()> {
         clippy.env("RUSTC_BOOTSTRAP", crates);
     }
     clippy
-        .env("RUSTFLAGS", r#"--cfg=bpf_target_arch="x86_64""#)
+        .env("RUSTFLAGS", format!("--cfg=bpf_target_arch=\"{machine}\""))
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .args([
             "clippy",
@@ -56,7 +58,7 @@ fn clippy_bpf() -> Result<()> {
         ])
         // Another compiler's output has no place among the host's.
         .arg("--target-dir")
-        .arg(run::target_dir()?.join("lint-bpf"))
+        .arg(run::target_dir()?.join("lint-bpf").join(machine))
         .args(build_std)
         .args(["--", "-D", "warnings"]);
     run::run(&mut clippy)

@@ -41,6 +41,12 @@ mod sigcontext {
 /// in the bits above ("Pointer authentication in AArch64 Linux").
 const ADDRESS_MASK: u64 = (1 << 48) - 1;
 
+/// A return address without its signature.
+#[inline(always)]
+pub const fn without_signature(address: u64) -> u64 {
+    address & ADDRESS_MASK
+}
+
 /// The rule of functions that keep a frame pointer.
 pub const BY_FRAME_POINTER: Rule = match Rule::new(Kind::FramePointer, 1, SAVED_AT_BASE) {
     Some(rule) => rule,
@@ -140,7 +146,7 @@ pub fn by_rule(
             return Err(Stop::Unsupported);
         }
         return Ok(Frame {
-            pc: *link & ADDRESS_MASK,
+            pc: without_signature(*link),
             sp: base.wrapping_add(16 * n as u64),
             fp: frame.fp,
             interrupted: 0,
@@ -172,7 +178,7 @@ pub fn by_rule(
         stack.word(at).ok_or(Stop::Unreadable)?
     };
     Ok(Frame {
-        pc: pc & ADDRESS_MASK,
+        pc: without_signature(pc),
         sp: cfa,
         fp,
         interrupted: 0,

@@ -30,19 +30,15 @@ fn followed(state: &State) -> Option<Rule> {
         Cfa::Register(FRAME_POINTER, offset) => (Kind::FramePointer, offset),
         Cfa::Register(..) | Cfa::Expression(_) | Cfa::Unknown => return None,
     };
-    let link = place(state.return_address)?;
+    let link = match state.return_address {
+        Saved::Unmentioned | Saved::Same => None,
+        Saved::At(offset) => Some(offset),
+        Saved::Undefined | Saved::AtExpression(_) | Saved::Otherwise => return None,
+    };
     let frame_pointer = match state.frame_pointer {
-        Saved::Undefined => None,
-        saved => place(saved)?,
+        Saved::Unmentioned | Saved::Same | Saved::Undefined => None,
+        Saved::At(offset) => Some(offset),
+        Saved::AtExpression(_) | Saved::Otherwise => return None,
     };
     aarch64::rule(base, cfa, link, frame_pointer)
-}
-
-/// Where a register is saved, from the CFA; `Some(None)`: it is not.
-fn place(saved: Saved) -> Option<Option<i64>> {
-    match saved {
-        Saved::Unmentioned | Saved::Same => Some(None),
-        Saved::At(offset) => Some(Some(offset)),
-        Saved::Undefined | Saved::AtExpression(_) | Saved::Otherwise => None,
-    }
 }

@@ -120,9 +120,6 @@ impl<'data, S: UnwindSection<Bytes<'data>>> Entries<'_, 'data, S> {
             Machine::X86_64 => (x86_64::RETURN_ADDRESS, x86_64::FRAME_POINTER),
             Machine::Aarch64 => (aarch64::RETURN_ADDRESS, aarch64::FRAME_POINTER),
         };
-        if entry.address_size() != 8 {
-            return None;
-        }
         let mut common = Common {
             is_usual: entry.return_address_register() == return_address,
             code_alignment: entry.code_alignment_factor(),

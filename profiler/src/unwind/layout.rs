@@ -78,7 +78,7 @@ impl Layout {
     ) -> Result<(), NoTable> {
         let first_row = self.rows.len();
         rows(&mut Rows {
-            rows: &mut self.rows,
+            all: &mut self.rows,
             first: first_row,
             place: place.clone(),
         });
@@ -186,7 +186,7 @@ impl Layout {
 
 /// The rows of one function.
 pub struct Rows<'layout> {
-    rows: &'layout mut Vec<Row>,
+    all: &'layout mut Vec<Row>,
     first: usize,
     place: Range<u32>,
 }
@@ -202,11 +202,11 @@ impl Rows<'_> {
             return;
         }
         let row = Row::new(self.place.start + offset, rule);
-        let own = self.rows.len() > self.first;
-        match self.rows.last_mut().filter(|_| own) {
+        let own = self.all.len() > self.first;
+        match self.all.last_mut().filter(|_| own) {
             Some(last) if last.address() == row.address() => *last = row,
             Some(last) if last.rule() == rule => {}
-            _ => self.rows.push(row),
+            _ => self.all.push(row),
         }
     }
 }

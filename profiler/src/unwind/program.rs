@@ -143,7 +143,7 @@ impl<'common> Machine<'common> {
                 }
                 CallFrameInstruction::SetLoc { address } => Some(address),
                 other => {
-                    self.execute(other)?;
+                    self.execute(&other)?;
                     continue;
                 }
             };
@@ -156,9 +156,9 @@ impl<'common> Machine<'common> {
         Ok(())
     }
 
-    fn execute(&mut self, instruction: CallFrameInstruction<usize>) -> Result<(), Nonsense> {
+    fn execute(&mut self, instruction: &CallFrameInstruction<usize>) -> Result<(), Nonsense> {
         use CallFrameInstruction as Call;
-        match instruction {
+        match *instruction {
             Call::DefCfa { register, offset } => {
                 self.state.cfa = Cfa::Register(register, signed(offset)?);
             }

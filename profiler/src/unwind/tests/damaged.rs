@@ -63,20 +63,25 @@ fn common_entries_without_end() {
     assert_eq!(table, Err(NoTable::Nothing));
 }
 
-/// One function with more rows than there can be, and one with as many as there can be.
+/// One function with more rows than there can be, one with as many as there can be, and several that
+/// are together larger than that, though all but one are dropped.
 #[test]
 fn rows_without_end() {
-    let with = |rows: usize| {
+    let with = |rows: usize, functions: usize| {
         let mut frames = Frames::eh();
         // advance 1; CFA 16 or 24
         let steps = [[0x41, 0x0e, 16], [0x41, 0x0e, 24]].concat();
         frames.x86_64();
-        frames.function(CODE, rows as u32 + 64, &steps.repeat(rows / 2));
-        Table::of_elf(&Made::x86_64(vec![0x90; rows + 64], &frames).elf())
+        for _ in 0..functions {
+            frames.function(CODE, rows as u32 + 64, &steps.repeat(rows / 2));
+        }
+        let elf = Made::x86_64(vec![0x90; rows + 64], &frames).elf();
+        Table::of_elf(&elf).map(|table| table.rows.len())
     };
     let most = MAX_ROWS as usize;
-    assert_eq!(with(most).unwrap_err(), NoTable::TooLarge);
-    assert_eq!(with(most - 2).unwrap().rows.len(), most);
+    assert_eq!(with(most, 1), Err(NoTable::TooLarge));
+    assert_eq!(with(most - 2, 1), Ok(most));
+    assert_eq!(with(most - 2, 3), Err(NoTable::TooLarge));
 }
 
 #[test]
@@ -86,7 +91,7 @@ fn steps_without_rows() {
     // remember and restore, advances of nothing, and the largest advances
     let steps = [0x0a, 0x0b, 0x40, 0x04, 0xff, 0xff, 0xff, 0xff];
     frames.function(CODE, 64, &steps.repeat(1 << 20));
-    frames.function(CODE, 64, &[0x0a; 1 << 20]);
+    frames.function(CODE, 64, &vec![0x0a; 1 << 20]);
     let table = check(&Made::x86_64(vec![0x90; 64], &frames).elf()).unwrap();
     assert_eq!(table.rows.len(), 2);
 }
@@ -132,8 +137,8 @@ fn sizes_that_are_not_true() {
         section.extend(stored(&frames.bytes));
         let made = Made::x86_64(vec![0x90; 64], &Frames::eh());
         let mut elf = made.with(".debug_frame", section).elf();
-        // SHF_COMPRESSED of the second section
-        elf[64 + 56 + 2 * 64 + 9] = 8;
+        // SHF_COMPRESSED of the second section, behind two segments
+        elf[64 + 2 * 56 + 2 * 64 + 9] = 8;
         check(&elf)
     };
     let size = frames.bytes.len() as u64;

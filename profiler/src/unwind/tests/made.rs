@@ -2,9 +2,11 @@
 
 use object::elf;
 
-/// Where the code of made files is.
+/// Where the code of made files is, if nothing else is said.
 pub const CODE: u64 = 0x40_1000;
+/// Where their unwind information is, and the index of that.
 const FRAMES: u64 = 0x80_0000;
+const INDEX: u64 = 0x7f_0000;
 
 /// `.eh_frame` or `.debug_frame` under construction.
 #[derive(Clone)]
@@ -97,20 +99,25 @@ pub struct Made {
     pub entry: u64,
     pub code: Vec<u8>,
     pub sections: Vec<(&'static str, Vec<u8>)>,
+    pub is_stripped: bool,
+    /// Where the code is.
+    pub address: u64,
 }
 
 impl Made {
-    /// With this for its code, at [`CODE`].
+    /// With this for its code.
     pub fn x86_64(code: Vec<u8>, frames: &Frames) -> Self {
         Self {
             machine: elf::EM_X86_64,
             entry: 0,
             code,
             sections: vec![(".eh_frame", frames.bytes.clone())],
+            is_stripped: false,
+            address: CODE,
         }
     }
 
-    /// With this for its code, at [`CODE`].
+    /// With this for its code.
     pub fn aarch64(code: Vec<u8>, frames: &Frames) -> Self {
         Self {
             machine: elf::EM_AARCH64,
@@ -124,55 +131,100 @@ impl Made {
         self
     }
 
-    /// Its bytes: header, one program header, section headers, contents.
+    /// Found by the segment of its index alone, as in a file whose section headers were stripped.
+    pub fn stripped(mut self) -> Self {
+        // Version; encodings of the pointer, the count and the table, of which there are none.
+        let mut index = vec![
+            1,
+            (gimli::DW_EH_PE_pcrel | gimli::DW_EH_PE_sdata4).0,
+            0xff,
+            0xff,
+        ];
+        index.extend(((FRAMES - INDEX - 4) as u32).to_le_bytes());
+        self.sections.push((".eh_frame_hdr", index));
+        self.is_stripped = true;
+        self
+    }
+
+    /// Its bytes: header, program headers, section headers, contents.
     pub fn elf(&self) -> Vec<u8> {
+        let strings: Vec<u8> = Vec::new();
+        let sections = self.sections.iter().cloned();
+        let sections: Vec<_> = sections.chain([(".shstrtab", strings)]).collect();
+        let count = sections.len() + 1;
+        let at = |segments: usize| 64 + 56 * segments + 64 * count;
+        let address_of = |name| match name {
+            ".eh_frame" => FRAMES,
+            ".eh_frame_hdr" => INDEX,
+            _ => 0,
+        };
+        let loaded = sections
+            .iter()
+            .filter(|(name, _)| address_of(name) != 0)
+            .count();
+        let segment_count = 1 + loaded + usize::from(self.is_stripped);
+
         let mut names = vec![0];
         let mut headers = vec![0; 64];
-        let mut contents = Vec::new();
-        let count = self.sections.len() + 2;
-        let contents_at = 64 + 56 + 64 * count;
-        let strings: Vec<u8> = Vec::new();
-        let sections = self
-            .sections
-            .iter()
-            .cloned()
-            .chain([(".shstrtab", strings)]);
+        let mut contents = self.code.clone();
+        let code = (
+            elf::PT_LOAD,
+            elf::PF_R | elf::PF_X,
+            self.address,
+            at(segment_count),
+            self.code.len(),
+        );
+        let mut segments = vec![code];
         for (name, mut bytes) in sections {
             let name_at = names.len() as u32;
             names.extend(name.bytes().chain([0]));
             if name == ".shstrtab" {
                 bytes.clone_from(&names);
             }
-            let address = if name == ".eh_frame" { FRAMES } else { 0 };
-            let offset = (contents_at + contents.len()) as u64;
-            headers.extend(name_at.to_le_bytes());
-            headers.extend(elf::SHT_PROGBITS.to_le_bytes());
-            for field in [0, address, offset, bytes.len() as u64, 0, 1, 0] {
+            let address = address_of(name);
+            let offset = at(segment_count) + contents.len();
+            headers.extend([name_at, elf::SHT_PROGBITS].map(u32::to_le_bytes).concat());
+            for field in [0, address, offset as u64, bytes.len() as u64, 0, 1, 0] {
                 headers.extend(field.to_le_bytes());
+            }
+            if address != 0 {
+                segments.push((elf::PT_LOAD, elf::PF_R, address, offset, bytes.len()));
+            }
+            if self.is_stripped && name == ".eh_frame_hdr" {
+                segments.push((
+                    elf::PT_GNU_EH_FRAME,
+                    elf::PF_R,
+                    address,
+                    offset,
+                    bytes.len(),
+                ));
             }
             contents.extend(bytes);
         }
         let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-        file.extend(elf::ET_DYN.to_le_bytes());
-        file.extend(self.machine.to_le_bytes());
+        file.extend([elf::ET_DYN, self.machine].map(u16::to_le_bytes).concat());
         file.extend(1_u32.to_le_bytes());
-        for field in [self.entry, 64, 64 + 56] {
-            file.extend(field.to_le_bytes());
-        }
+        let sections_at = if self.is_stripped {
+            0
+        } else {
+            64 + 56 * segment_count as u64
+        };
+        file.extend([self.entry, 64, sections_at].map(u64::to_le_bytes).concat());
         file.extend(0_u32.to_le_bytes());
-        for field in [64, 56, 1, 64, count as u16, count as u16 - 1] {
+        let section_count = if self.is_stripped { 0 } else { count as u16 };
+        let names_at = section_count.saturating_sub(1);
+        for field in [64, 56, segment_count as u16, 64, section_count, names_at] {
             file.extend(field.to_le_bytes());
         }
-        file.extend(elf::PT_LOAD.to_le_bytes());
-        file.extend((elf::PF_R | elf::PF_X).to_le_bytes());
-        let offset = (contents_at + contents.len()) as u64;
-        let size = self.code.len() as u64;
-        for field in [offset, CODE, CODE, size, size, 0x1000] {
-            file.extend(field.to_le_bytes());
+        for (kind, flags, address, offset, size) in segments {
+            file.extend([kind, flags].map(u32::to_le_bytes).concat());
+            let (offset, size) = (offset as u64, size as u64);
+            for field in [offset, address, address, size, size, 0x1000] {
+                file.extend(field.to_le_bytes());
+            }
         }
         file.extend(headers);
         file.extend(contents);
-        file.extend(&self.code);
         file
     }
 }

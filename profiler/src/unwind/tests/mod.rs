@@ -6,6 +6,7 @@ mod files;
 mod judge;
 mod made;
 mod rules;
+mod seeds;
 mod steps;
 
 use std::fs::File;

@@ -94,26 +94,16 @@ fn expressions() {
     assert_eq!(rule(&realigned), some(kind, 5, SAVED_AT_FRAME_POINTER));
     let hand_written = cfa(&[rsp, 16, deref, plus, 8]);
     assert_eq!(rule(&hand_written), some(Kind::StackPointerSaved, 2, 0));
-    let stub = |pushes, shift| {
+    let stub = |offset, pushes, shift| {
         let (and, ge, shl, add) = (DW_OP_and.0, DW_OP_ge.0, DW_OP_shl.0, DW_OP_plus.0);
-        cfa(&[
-            rsp,
-            8,
-            rip,
-            0,
-            DW_OP_lit15.0,
-            and,
-            pushes,
-            ge,
-            shift,
-            shl,
-            add,
-        ])
+        let test = [rip, 0, DW_OP_lit15.0, and, pushes, ge, shift, shl, add];
+        cfa(&[&[rsp, offset], &test[..]].concat())
     };
     let linkage = some(Kind::LinkageTable, 11, 0);
-    assert_eq!(rule(&stub(DW_OP_lit11.0, DW_OP_lit3.0)), linkage);
+    assert_eq!(rule(&stub(8, DW_OP_lit11.0, DW_OP_lit3.0)), linkage);
     for unsupported in [
-        stub(DW_OP_lit11.0, DW_OP_lit11.0),
+        stub(8, DW_OP_lit11.0, DW_OP_lit11.0),
+        stub(16, DW_OP_lit11.0, DW_OP_lit3.0),
         cfa(&[rsp, 0x78, deref, plus, 8]),
         cfa(&[rsp, 16, deref, plus, 16]),
         cfa(&[rbp, 8, deref]),
@@ -191,6 +181,19 @@ fn programs() {
     }
 }
 
+/// Where a section's end is not known, a length of 0 is the end of its entries.
+#[test]
+fn stripped() {
+    let mut frames = Frames::eh();
+    frames.x86_64().function(CODE, 16, &[]);
+    frames.bytes.extend([0; 4]);
+    frames.function(CODE + 16, 16, &[0x0e, 16]);
+    let made = || Made::x86_64(vec![NOP; 64], &frames);
+    let rows = |made: Made| Table::of_elf(&made.elf()).unwrap().rows.len();
+    assert_eq!(rows(made()), 3);
+    assert_eq!(rows(made().stripped()), 2);
+}
+
 #[test]
 fn functions_that_do_not_count() {
     let mut frames = Frames::eh();
@@ -220,6 +223,20 @@ fn functions_that_do_not_count() {
             (48, Rule::NONE)
         ]
     );
+}
+
+/// As in the vDSO, with what the linker leaves of functions it has dropped.
+#[test]
+fn code_at_0() {
+    let mut frames = Frames::eh();
+    frames.x86_64().function(0, 8, &[]).function(16, 8, &[]);
+    let made = Made {
+        address: 0,
+        ..Made::x86_64(vec![NOP; 64], &frames)
+    };
+    let table = Table::of_elf(&made.elf()).unwrap();
+    let rows = table.rows.iter().map(|row| (row.address(), row.rule().n()));
+    assert_eq!(rows.collect::<Vec<_>>(), [(0, 0), (16, 1), (24, 0)]);
 }
 
 #[test]

@@ -1,0 +1,118 @@
+//! The target's registers at a probe, and its stack: aarch64. Compiled, never run so far.
+
+use aya_ebpf::bindings::user_pt_regs;
+pub use unfreed_common::unwind::aarch64::{BY_FRAME_POINTER, check_frame_pointer};
+use unfreed_common::unwind::{Frame, Rule, Stack, Stop, aarch64};
+
+/// The link register, x30.
+const LINK: usize = 30;
+
+/// The frame pointer, x29.
+const FRAME_POINTER: usize = 29;
+
+/// What a probe needs to know of the interrupted function.
+#[derive(Clone, Copy)]
+pub struct Registers(*const user_pt_regs);
+
+impl Registers {
+    /// The registers a probe was hit with.
+    #[inline(always)]
+    pub fn of<T>(regs: *mut T) -> Self {
+        Self(regs.cast_const().cast())
+    }
+
+    /// Integer argument `n`, procedure call standard; only meaningful at a function's entry.
+    #[inline(always)]
+    pub fn argument(self, n: usize) -> u64 {
+        // SAFETY: the context pointer of a uprobe program, which the verifier lets us read.
+        let regs = unsafe { &(*self.0).regs };
+        match n {
+            0 => regs[0],
+            1 => regs[1],
+            _ => regs[2],
+        }
+    }
+
+    /// What the function returns; only meaningful at its return.
+    #[inline(always)]
+    pub fn result(self) -> u64 {
+        // SAFETY: as in `argument`.
+        unsafe { (*self.0).regs[0] }
+    }
+
+    /// Stack pointer.
+    #[inline(always)]
+    pub fn stack_pointer(self) -> u64 {
+        // SAFETY: as in `argument`.
+        unsafe { (*self.0).sp }
+    }
+
+    /// Frame pointer.
+    #[inline(always)]
+    pub fn frame_pointer(self) -> u64 {
+        // SAFETY: as in `argument`.
+        unsafe { (*self.0).regs[FRAME_POINTER] }
+    }
+
+    /// Address of the instruction under the probe.
+    #[inline(always)]
+    pub fn instruction_pointer(self) -> u64 {
+        // SAFETY: as in `argument`.
+        unsafe { (*self.0).pc }
+    }
+
+    /// Where the function entered will return to, as no return probe has changed it yet.
+    #[inline(always)]
+    pub fn return_address(self) -> Option<u64> {
+        // SAFETY: as in `argument`.
+        Some(aarch64::without_signature(unsafe { (*self.0).regs[LINK] }))
+    }
+
+    /// What tells the call entered from all others on this stack: its stack pointer, though a call
+    /// that it makes before it has moved that has the same.
+    #[inline(always)]
+    pub fn slot_at_entry(self) -> u64 {
+        self.stack_pointer()
+    }
+
+    /// The same at the function's `ret` instruction.
+    #[inline(always)]
+    pub fn slot_at_return_instruction(self) -> u64 {
+        self.stack_pointer()
+    }
+
+    /// The same at the kernel's trampoline.
+    #[inline(always)]
+    pub fn slot_at_trampoline(self) -> u64 {
+        self.stack_pointer()
+    }
+
+    /// The caller's stack pointer, at a function's entry.
+    #[inline(always)]
+    pub fn caller_stack_pointer(self) -> u64 {
+        self.stack_pointer()
+    }
+}
+
+/// Whether a call is still pending cannot be told from the stack: the return address is in a register.
+#[inline(always)]
+pub fn slot_holds(_slot: u64, _is_it: impl Fn(u64) -> bool) -> bool {
+    true
+}
+
+/// The caller's frame by a rule of an unwind table.
+#[inline(always)]
+pub fn step(
+    rule: Rule,
+    frame: &Frame,
+    link: &mut u64,
+    stack: &mut impl Stack,
+) -> Result<Frame, Stop> {
+    aarch64::by_rule(rule, frame, link, stack)
+}
+
+/// What tells the call that led to the frame with this stack pointer.
+#[inline(always)]
+pub fn slot_below(stack_pointer: u64) -> u64 {
+    stack_pointer
+}

@@ -1,0 +1,114 @@
+//! The target's registers at a probe, and its stack: x86-64.
+
+use aya_ebpf::bindings::pt_regs;
+pub use unfreed_common::unwind::x86_64::{BY_FRAME_POINTER, check_frame_pointer};
+use unfreed_common::unwind::{Frame, Rule, Stack, Stop, x86_64};
+
+use crate::window::read_word;
+
+/// What a probe needs to know of the interrupted function.
+#[derive(Clone, Copy)]
+pub struct Registers(*const pt_regs);
+
+impl Registers {
+    /// The registers a probe was hit with.
+    #[inline(always)]
+    pub fn of(regs: *mut pt_regs) -> Self {
+        Self(regs)
+    }
+
+    /// Integer argument `n`, System V calling convention; only meaningful at a function's entry.
+    #[inline(always)]
+    pub fn argument(self, n: usize) -> u64 {
+        // SAFETY: the context pointer of a uprobe program, which the verifier lets us read.
+        let regs = unsafe { &*self.0 };
+        match n {
+            0 => regs.rdi,
+            1 => regs.rsi,
+            _ => regs.rdx,
+        }
+    }
+
+    /// What the function returns; only meaningful at its return.
+    #[inline(always)]
+    pub fn result(self) -> u64 {
+        // SAFETY: as in `argument`.
+        unsafe { (*self.0).rax }
+    }
+
+    /// Stack pointer.
+    #[inline(always)]
+    pub fn stack_pointer(self) -> u64 {
+        // SAFETY: as in `argument`.
+        unsafe { (*self.0).rsp }
+    }
+
+    /// Frame pointer, where the code keeps one; anything else where not.
+    #[inline(always)]
+    pub fn frame_pointer(self) -> u64 {
+        // SAFETY: as in `argument`.
+        unsafe { (*self.0).rbp }
+    }
+
+    /// Address of the instruction under the probe.
+    #[inline(always)]
+    pub fn instruction_pointer(self) -> u64 {
+        // SAFETY: as in `argument`.
+        unsafe { (*self.0).rip }
+    }
+
+    /// Where the function entered will return to, as no return probe has changed it yet; `None` when
+    /// its stack cannot be read. Only meaningful at its entry.
+    #[inline(always)]
+    pub fn return_address(self) -> Option<u64> {
+        read_word(self.stack_pointer())
+    }
+
+    /// What tells the call entered from all others on this stack.
+    #[inline(always)]
+    pub fn slot_at_entry(self) -> u64 {
+        self.stack_pointer()
+    }
+
+    /// The same at the function's `ret` instruction: the return address is about to be popped.
+    #[inline(always)]
+    pub fn slot_at_return_instruction(self) -> u64 {
+        self.stack_pointer()
+    }
+
+    /// The same at the kernel's trampoline: the return address has been popped.
+    #[inline(always)]
+    pub fn slot_at_trampoline(self) -> u64 {
+        self.stack_pointer().wrapping_sub(8)
+    }
+
+    /// The caller's stack pointer, at a function's entry.
+    #[inline(always)]
+    pub fn caller_stack_pointer(self) -> u64 {
+        self.stack_pointer() + 8
+    }
+}
+
+/// Whether the slot still holds what a call that is pending put there: the trampoline, or else its
+/// return address.
+#[inline(always)]
+pub fn slot_holds(slot: u64, is_it: impl Fn(u64) -> bool) -> bool {
+    read_word(slot).is_some_and(is_it)
+}
+
+/// The caller's frame by a rule of an unwind table.
+#[inline(always)]
+pub fn step(
+    rule: Rule,
+    frame: &Frame,
+    _link: &mut u64,
+    stack: &mut impl Stack,
+) -> Result<Frame, Stop> {
+    x86_64::by_rule(rule, frame, stack)
+}
+
+/// Where the return address is that led to the frame with this stack pointer.
+#[inline(always)]
+pub fn slot_below(stack_pointer: u64) -> u64 {
+    stack_pointer.wrapping_sub(8)
+}
