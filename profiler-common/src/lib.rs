@@ -1,6 +1,10 @@
 //! The contract between unfreed's eBPF programs and its user side: the maps' keys and values, the
 //! ring buffer's records and the counters. Every type is `repr(C)` with its padding spelled out.
 #![no_std]
+#![expect(
+    clippy::inline_always,
+    reason = "an eBPF program must be one function: a call would add a frame that the kernel counts"
+)]
 
 pub mod alloc;
 pub mod config;

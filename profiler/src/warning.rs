@@ -29,6 +29,11 @@ pub enum Warning {
         /// Its path.
         module: String,
     },
+    /// There was no room for the unwind tables of some modules.
+    TablesFull {
+        /// How many.
+        modules: u64,
+    },
     /// A module could not be read.
     UnreadableModule {
         /// Its path.
@@ -59,6 +64,11 @@ impl fmt::Display for Warning {
                 f,
                 "{module} defines an allocator and was loaded during the recording: what it \
                  allocated before its probes were attached is not counted; record again to have it"
+            ),
+            Self::TablesFull { modules } => write!(
+                f,
+                "there was no room for the unwind tables of {modules} modules: in their code stacks \
+                 follow frame pointers, and callers can be missing; record for a shorter time"
             ),
             Self::UnreadableModule { module, reason } => write!(
                 f,

@@ -89,7 +89,7 @@ pub const fn rule(
     let Some(from_base) = cfa.checked_add(link) else {
         return None;
     };
-    if link % 8 != 0 || below % 8 != 0 || distance >= 1 << (23 - SLOT_BITS) {
+    if link % 8 != 0 || below % 8 != 0 {
         return None;
     }
     let slot = if link < 0 && link >= -8 * SLOTS_BELOW_CFA as i64 {

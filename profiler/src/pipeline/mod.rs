@@ -1,6 +1,7 @@
 //! Select -> attach -> collect -> symbolize -> [`Profile`]. What to do with the profile is the
 //! caller's matter.
 
+mod mappings;
 mod progress;
 mod recording;
 

@@ -1,32 +1,30 @@
 //! One recording: attach, watch, end, collect.
 
 use std::io::IsTerminal as _;
-use std::os::fd::{AsRawFd, RawFd};
+use std::num::NonZeroU32;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use unfreed_common::config::ended;
 
+use super::mappings::{FirstLook, Mappings};
 use super::{Detaching, Recorded, Selection, Settings, progress};
 use crate::bpf::{self, Bpf, NewStack, Probe, Ring, Sizes};
 use crate::check;
 use crate::collect::{self, RawProfile, Stacks};
-use crate::profile::{End, ProcessMemory, View};
+use crate::profile::{End, ProcessMemory, Unwinding, View};
 use crate::source::{Heap, Unstripped};
 use crate::symbolize::symbolize;
-use crate::target::{self, MapEvents, MemoryReading, Modules, Started, Target};
-use crate::tracker::{self, Built, Tracker};
+use crate::target::{self, MemoryReading, Module, Started, Target};
+use crate::tracker::Built;
 use crate::warning::Warning;
 
 /// How often the process's mappings and size are read again.
 const TICK: Duration = Duration::from_millis(500);
-
-/// How often mappings are read again at once when the process says meanwhile that they change.
-const READ_AGAIN: usize = 4;
 
 /// The least time between two readings for the sake of frames that are in no known mapping.
 const REFRESH: Duration = Duration::from_millis(10);
@@ -41,9 +39,7 @@ pub struct Recording<'a> {
     ring: AsyncFd<Ring>,
     target: Target,
     started: Option<Started>,
-    modules: Modules,
-    mapped: Option<MapEvents>,
-    tracker: Tracker,
+    mappings: Mappings,
     heap: Heap,
     stacks: Stacks,
     /// Stacks with frames in no known mapping.
@@ -63,7 +59,7 @@ impl<'a> Recording<'a> {
         let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
         let (sender, mut built) = unbounded_channel();
         let mut recording = Self::prepare(settings, sender)?;
-        let mappings = recording.watch_mappings()?;
+        let mapped = watch(recording.mappings.watch()?)?;
         let started_at = jiff::Timestamp::now().to_string();
         let begin = Instant::now();
         let deadline = settings.duration.map(|duration| begin + duration);
@@ -82,17 +78,19 @@ impl<'a> Recording<'a> {
                 _ = terminate.recv() => break End::Interrupted,
                 () = over => break End::Duration,
                 _ = pidfd.readable() => break recording.how_it_ended(),
+                ready = mapped.readable() => {
+                    ready.context("waiting for mappings")?.clear_ready();
+                    if recording.mappings.wake()? {
+                        recording.follow();
+                    }
+                }
+                Some(table) = built.recv() => {
+                    recording.mappings.place(table);
+                    recording.follow();
+                }
                 ready = recording.ring.readable() => {
                     ready.context("waiting for stacks")?.clear_ready();
                     recording.drain();
-                }
-                ready = mappings.readable() => {
-                    ready.context("waiting for mappings")?.clear_ready();
-                    recording.follow();
-                }
-                Some(table) = built.recv() => {
-                    recording.tracker.place([table]);
-                    recording.follow();
                 }
                 _ = tick.tick() => {
                     if let Some(end) = recording.tick(begin)? {
@@ -124,29 +122,21 @@ impl<'a> Recording<'a> {
             .map(|path| Unstripped::read(path, exe))
             .transpose()?;
         let symbols = settings.unstripped.clone().map(|path| (exe.clone(), path));
-        // From before mappings are read for the first time.
-        let mapped = MapEvents::listen().ok();
-        let mut modules = Modules::of(pid, symbols);
-        modules.refresh(monotonic_now())?;
-        let tables = tracker::tables_of(&modules, settings.unwind);
+        let first = FirstLook::at(pid, settings.unwind, symbols)?;
         let mut bpf = Bpf::load(Sizes {
             live: settings.max_live,
-            rows: tracker::room_for(&tables),
+            rows: first.room(),
         })?;
         bpf.set_walk(settings.unwind)?;
         bpf.attach_process_events()?;
         let ring = bpf.take_ring().context("the ring buffer is gone")?;
         let maps = bpf.take_tables().context("the tables are gone")?;
-        let mut tracker = Tracker::of(pid, settings.unwind, maps, built);
-        tracker.place(tables);
         let heap = Heap::of(target.pid, settings.hints.clone(), unstripped);
         let mut recording = Self {
             settings,
             bpf,
             ring: watch(ring)?,
-            modules,
-            mapped,
-            tracker,
+            mappings: first.follow(maps, built),
             heap,
             stacks: Stacks::default(),
             unlocated: Vec::new(),
@@ -194,9 +184,9 @@ impl<'a> Recording<'a> {
         let mut arrived = Vec::new();
         bpf::drain(self.ring.get_mut(), |stack| arrived.push(stack));
         // After the stacks: what they run through was mapped before.
-        self.hear();
+        self.mappings.hear();
         for stack in arrived {
-            if !self.add(&stack) {
+            if !self.mappings.locate(&stack, &mut self.stacks) {
                 self.unlocated.push(stack);
             }
         }
@@ -204,20 +194,6 @@ impl<'a> Recording<'a> {
         // lives, but not for each of many such stacks.
         if !self.unlocated.is_empty() && self.refreshed.elapsed() >= REFRESH {
             self.follow();
-        }
-    }
-
-    fn add(&mut self, stack: &NewStack) -> bool {
-        let (tracker, generation) = (&self.tracker, stack.header.generation);
-        self.stacks.add(&self.modules, stack, |address| {
-            tracker.walked_by(generation, address)
-        })
-    }
-
-    /// Takes in which files have been mapped.
-    fn hear(&mut self) {
-        if let Some(mapped) = &mut self.mapped {
-            self.modules.tell(mapped.take(self.target.pid.get()));
         }
     }
 
@@ -230,54 +206,22 @@ impl<'a> Recording<'a> {
     /// Probes what is new among the modules.
     fn attach_new(&mut self, late: bool) -> anyhow::Result<()> {
         self.read_mappings(late)?;
-        let new = self.modules.take_new();
+        let new = self.mappings.take_new();
+        let modules = self.mappings.modules();
         for index in new.clone() {
-            self.attach_linker(index)?;
+            attach_linker(&mut self.bpf, self.target.pid, modules.get(index))?;
         }
-        self.heap.attach(&mut self.bpf, &self.modules, new, late)
+        self.heap.attach(&mut self.bpf, modules, new, late)
     }
 
-    /// Has the dynamic linker say when it is about to change mappings.
-    fn attach_linker(&mut self, index: usize) -> anyhow::Result<()> {
-        let module = self.modules.get(index);
-        if let (Some(offset), Some(path)) = (
-            module.function_offset("_dl_debug_state"),
-            module.open_path(),
-        ) {
-            let probe = Probe::linker_state(offset);
-            self.bpf.attach(probe, &path, self.target.pid)?;
-        }
-        Ok(())
-    }
-
-    /// Brings the tables up to date, and locates the stacks that were waiting for new mappings.
+    /// Reads the mappings again, and locates the stacks that were waiting for that.
     fn read_mappings(&mut self, late: bool) -> anyhow::Result<()> {
-        for _ in 0..READ_AGAIN {
-            let changes = self.tracker.changes()?;
-            self.hear();
-            self.modules.refresh(monotonic_now())?;
-            self.tracker.publish(&self.modules, changes, !late)?;
-            if self.tracker.changes()? == changes {
-                break;
-            }
-        }
+        self.mappings.read(!late)?;
         self.refreshed = Instant::now();
-        for stack in std::mem::take(&mut self.unlocated) {
-            self.add(&stack);
+        for stack in self.unlocated.drain(..) {
+            self.mappings.locate(&stack, &mut self.stacks);
         }
         Ok(())
-    }
-
-    /// Readable when something is or will be mapped.
-    fn watch_mappings(&self) -> anyhow::Result<AsyncFd<Mappings>> {
-        let events = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("watching mappings")?;
-        let told = self.mapped.iter().flat_map(MapEvents::descriptors);
-        for descriptor in told.chain([self.tracker.descriptor()]) {
-            events
-                .add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN, 0))
-                .context("watching mappings")?;
-        }
-        watch(Mappings(events))
     }
 
     fn tick(&mut self, begin: Instant) -> anyhow::Result<Option<End>> {
@@ -345,7 +289,7 @@ impl<'a> Recording<'a> {
             settings,
             bpf,
             target,
-            modules,
+            mappings,
             heap,
             stacks,
             before,
@@ -369,6 +313,10 @@ impl<'a> Recording<'a> {
                 count,
                 advice: loss.advice(),
             });
+        let without_room = mappings.without_room();
+        let full = (without_room > 0).then_some(Warning::TablesFull {
+            modules: without_room,
+        });
         let raw = RawProfile {
             view: View::Heap,
             mode: settings.mode,
@@ -384,8 +332,11 @@ impl<'a> Recording<'a> {
                 vsz_before: before.vsz,
                 vsz_after: after.vsz,
             },
-            unwinding: counted.unwinding,
-            warnings: lost.chain(heap.warnings).collect(),
+            unwinding: Unwinding {
+                table_rows: mappings.table_rows(),
+                ..counted.unwinding
+            },
+            warnings: lost.chain(heap.warnings).chain(full).collect(),
             losses: losses
                 .iter()
                 .map(|&(loss, count)| (loss.name().to_owned(), count))
@@ -395,19 +346,21 @@ impl<'a> Recording<'a> {
         };
         let detaching = Detaching::begin(bpf);
         Ok(Recorded {
-            profile: symbolize(raw, &modules.into_modules()),
+            profile: symbolize(raw, &mappings.into_modules()),
             detaching,
         })
     }
 }
 
-/// Readable when something is or will be mapped.
-struct Mappings(Epoll);
-
-impl AsRawFd for Mappings {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.0.as_raw_fd()
+/// Has the dynamic linker say when it is about to change mappings.
+fn attach_linker(bpf: &mut Bpf, pid: NonZeroU32, module: &Module) -> anyhow::Result<()> {
+    if let (Some(offset), Some(path)) = (
+        module.function_offset("_dl_debug_state"),
+        module.open_path(),
+    ) {
+        bpf.attach(Probe::linker_state(offset), &path, pid)?;
     }
+    Ok(())
 }
 
 /// Has the runtime watch a descriptor.
@@ -420,7 +373,7 @@ fn watch<T: AsRawFd>(inner: T) -> anyhow::Result<AsyncFd<T>> {
 }
 
 /// `CLOCK_MONOTONIC` in nanoseconds, the clock of `bpf_ktime_get_ns`.
-fn monotonic_now() -> u64 {
+pub(super) fn monotonic_now() -> u64 {
     nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(u64::MAX, |now| {
         now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
     })

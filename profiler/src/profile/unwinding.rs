@@ -40,4 +40,6 @@ pub struct Unwinding {
     pub cut: BTreeMap<&'static str, u64>,
     /// Of `walked`, with a stack that did not arrive (see the losses).
     pub lost: u64,
+    /// Rows of unwind tables that were in use at the end, 8 bytes each.
+    pub table_rows: u64,
 }

@@ -149,6 +149,20 @@ impl Module {
         }
     }
 
+    /// What the file system knows of the file.
+    pub fn metadata(&self) -> Option<std::fs::Metadata> {
+        self.file.as_ref()?.metadata().ok()
+    }
+
+    /// The content of the file with its debug information, if that is not in its own.
+    pub fn debug_bytes(&self) -> Option<Mmap> {
+        self.find_debug_file();
+        let debug = self.debug.get()?.as_ref()?;
+        // SAFETY: as in `bytes`; a debug file that is overwritten in place meanwhile would end
+        // unfreed, not the target.
+        unsafe { Mmap::map(debug) }.ok()
+    }
+
     /// What the mapping `range` of this module must be moved by (wrapping) to be where the ELF
     /// headers count from; `None` for memory that is no image.
     pub fn load_bias(&self, range: &Range) -> Option<u64> {

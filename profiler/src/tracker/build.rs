@@ -1,39 +1,59 @@
-//! Makes unwind tables, several at a time: a large program takes some hundred milliseconds.
+//! Makes the unwind tables of modules.
 
-use std::sync::Mutex;
+use memmap2::Mmap;
 
-use crate::target::Image;
+use crate::target::{Image, Module};
+use crate::unwind::cache::Identity;
+use crate::unwind::parallel::{Source, build_all};
 use crate::unwind::{NoTable, Table};
 
-/// A module's table.
+/// A file whose table is wanted.
+pub struct Job {
+    identity: Identity,
+    image: Image,
+    debug: Option<Mmap>,
+}
+
+/// A file's table.
 pub struct Built {
-    /// Index of the module.
-    pub module: usize,
+    /// Which file.
+    pub identity: Identity,
     /// The table, or why there is none.
     pub table: Result<Table, NoTable>,
 }
 
-/// Makes the tables of these modules. In any order.
-pub fn build(images: Vec<(usize, Image)>) -> Vec<Built> {
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = workers.min(images.len());
-    let images = Mutex::new(images);
-    let built = Mutex::new(Vec::new());
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some((module, image)) = next(&images) {
-                    let table = Table::of_elf(&image);
-                    if let Ok(mut built) = built.lock() {
-                        built.push(Built { module, table });
-                    }
-                }
-            });
-        }
-    });
-    built.into_inner().unwrap_or_default()
+impl Job {
+    /// The job for a module; `None` for memory that is no image.
+    pub fn of(module: &Module) -> Option<Self> {
+        let image = module.image()?;
+        Some(Self {
+            identity: Identity::of(&image, module.metadata().as_ref())?,
+            image,
+            debug: module.debug_bytes(),
+        })
+    }
+
+    /// Which file it is for.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
 }
 
-fn next(images: &Mutex<Vec<(usize, Image)>>) -> Option<(usize, Image)> {
-    images.lock().ok()?.pop()
+/// Does these jobs, several at a time: a large program takes some hundred milliseconds.
+pub fn build(jobs: Vec<Job>) -> Vec<Built> {
+    let sources = jobs
+        .iter()
+        .map(|job| Source {
+            bytes: &job.image,
+            debug: job.debug.as_deref(),
+        })
+        .collect::<Vec<_>>();
+    let tables = build_all(&sources);
+    jobs.into_iter()
+        .zip(tables)
+        .map(|(job, table)| Built {
+            identity: job.identity,
+            table,
+        })
+        .collect()
 }

@@ -14,12 +14,14 @@ use tokio::sync::mpsc::UnboundedSender;
 use unfreed_common::unwind::{CACHE_VERSIONS, MAX_MAPPINGS, Mapping, ProcessTable};
 
 pub use build::Built;
-use build::build;
+use build::{Job, build};
 use space::Space;
 
 use crate::bpf::Tables;
 use crate::profile::Unwind;
 use crate::target::{Modules, Range};
+use crate::unwind::cache::{Cache, Identity};
+use crate::unwind::{NoTable, Table};
 
 /// Rows there is always room for: 32 MiB. A large browser or compiler has 2 or 3 million.
 const LEAST_ROWS: u32 = 1 << 22;
@@ -38,12 +40,7 @@ pub fn tables_of(modules: &Modules, unwind: Unwind) -> Vec<Built> {
     if unwind == Unwind::FramePointers {
         return Vec::new();
     }
-    let images = modules.all().iter().enumerate();
-    build(
-        images
-            .filter_map(|(index, module)| Some((index, module.image()?)))
-            .collect(),
-    )
+    build(modules.all().iter().filter_map(Job::of).collect())
 }
 
 /// How many rows there should be room for, to begin with these tables.
@@ -56,15 +53,12 @@ pub fn room_for(tables: &[Built]) -> u32 {
     LEAST_ROWS.max(rows.saturating_mul(2))
 }
 
-/// Where a module's rows are.
+/// Where a file's rows are in the array, and the virtual address that they count from.
 #[derive(Debug, Clone, Copy)]
-enum Rows {
-    /// In the array, counted from this virtual address.
-    At { first: u32, count: u32, base: u64 },
-    /// They are being made.
-    Awaited,
-    /// There are none.
-    None,
+struct Placed {
+    first: u32,
+    count: u32,
+    base: u64,
 }
 
 /// The unwind tables of one process.
@@ -73,9 +67,11 @@ pub struct Tracker {
     unwind: Unwind,
     tables: Tables,
     space: Space,
-    rows: HashMap<usize, Rows>,
-    /// When a module was last seen mapped.
-    seen: HashMap<usize, Instant>,
+    placed: Cache<Placed>,
+    /// Which file a module is; `None`: none that has a table.
+    identities: HashMap<usize, Option<Identity>>,
+    /// When a file was last seen mapped.
+    seen: HashMap<Identity, Instant>,
     built: UnboundedSender<Built>,
     published: ProcessTable,
     /// Rows were placed since then.
@@ -86,7 +82,7 @@ pub struct Tracker {
     remembered: VecDeque<(u64, Vec<Range>)>,
     /// The version when the cache was cleared.
     cleared_at: u64,
-    /// Modules without rows for want of room.
+    /// How many files have no table for want of room.
     pub without_room: u64,
 }
 
@@ -99,7 +95,8 @@ impl Tracker {
             unwind,
             space: Space::of(tables.room()),
             tables,
-            rows: HashMap::new(),
+            placed: Cache::default(),
+            identities: HashMap::new(),
             seen: HashMap::new(),
             built,
             published: ProcessTable {
@@ -125,47 +122,50 @@ impl Tracker {
         self.tables.changes(CHANGES_INDEX)
     }
 
+    /// Whether the process has said so since the tables were brought up to date.
+    pub fn is_behind(&mut self) -> anyhow::Result<bool> {
+        Ok(self.changes()? != self.published.settled_at)
+    }
+
     /// Puts tables where the programs read them; they are used after the next [`Tracker::publish`].
     pub fn place(&mut self, built: impl IntoIterator<Item = Built>) {
-        for Built { module, table } in built {
-            let rows = match table {
-                Ok(table) => self.place_rows(&table.rows, table.base),
-                Err(_) => Rows::None,
-            };
-            self.rows.insert(module, rows);
+        for Built { identity, table } in built {
+            let placed = table.and_then(|table| self.place_rows(&table));
+            self.placed.insert(identity, placed);
             self.changed = true;
         }
     }
 
-    fn place_rows(&mut self, rows: &[unfreed_common::unwind::Row], base: u64) -> Rows {
-        let count = rows.len() as u32;
+    fn place_rows(&mut self, table: &Table) -> Result<Placed, NoTable> {
+        let count = table.rows.len() as u32;
         let mut first = self.space.take(count);
         if first.is_none() {
             self.give_back_unmapped();
             first = self.space.take(count);
         }
-        let Some(first) = first else {
+        if first.is_none() {
             self.without_room += 1;
-            return Rows::None;
-        };
-        self.tables.write_rows(first, rows);
-        Rows::At { first, count, base }
+        }
+        let first = first.ok_or(NoTable::TooLarge)?;
+        self.tables.write_rows(first, &table.rows);
+        Ok(Placed {
+            first,
+            count,
+            base: table.base,
+        })
     }
 
     /// Gives back the rows of files that are not mapped any more.
     fn give_back_unmapped(&mut self) {
-        let unmapped = self
-            .seen
-            .iter()
-            .filter(|(_, seen)| seen.elapsed() > GRACE)
-            .map(|(&module, _)| module)
-            .collect::<Vec<_>>();
-        for module in unmapped {
-            self.seen.remove(&module);
-            if let Some(Rows::At { first, count, .. }) = self.rows.remove(&module) {
-                self.space.give_back(first, count);
+        self.seen.retain(|_, seen| seen.elapsed() < GRACE);
+        let (seen, space) = (&self.seen, &mut self.space);
+        self.placed.retain(|identity, placed| {
+            let keep = seen.contains_key(identity);
+            if !keep {
+                space.give_back(placed.first, placed.count);
             }
-        }
+            keep
+        });
     }
 
     /// Brings the tables up to date with what is mapped, as it was read after [`Tracker::changes`] had
@@ -187,8 +187,10 @@ impl Tracker {
         self.changed = false;
         let mut mappings = Vec::with_capacity(ranges.len());
         for range in &ranges {
-            self.seen.insert(range.module, Instant::now());
             mappings.extend(self.mapping(modules, range));
+            if let Some(Some(identity)) = self.identities.get(&range.module) {
+                self.seen.insert(identity.clone(), Instant::now());
+            }
         }
         mappings.truncate(MAX_MAPPINGS as usize);
         self.note_owners(&ranges);
@@ -226,49 +228,58 @@ impl Tracker {
         let range = ranges
             .iter()
             .find(|range| range.start <= address && address < range.end)?;
-        matches!(self.rows.get(&range.module), Some(Rows::At { .. })).then_some(range.module)
+        self.rows_of(range.module).map(|_| range.module)
     }
 
     /// How many rows are in use.
-    pub fn rows_in_use(&self) -> u32 {
-        self.space.used()
+    pub fn rows_in_use(&self) -> u64 {
+        self.space.used().into()
     }
 
     fn make_tables(&mut self, modules: &Modules, wait: bool) {
-        let mut images = Vec::new();
+        let mut jobs: Vec<Job> = Vec::new();
         for range in modules.current() {
-            if !self.rows.contains_key(&range.module) {
-                let image = modules.get(range.module).image();
-                let state = image.as_ref().map_or(Rows::None, |_| Rows::Awaited);
-                self.rows.insert(range.module, state);
-                images.extend(image.map(|image| (range.module, image)));
+            if self.identities.contains_key(&range.module) {
+                continue;
             }
+            let job = Job::of(modules.get(range.module));
+            let identity = job.as_ref().map(|job| job.identity().clone());
+            self.identities.insert(range.module, identity);
+            jobs.extend(job.filter(|job| self.placed.get(job.identity()).is_none()));
+        }
+        if jobs.is_empty() {
+            return;
         }
         if wait {
-            self.place(build(images));
-        } else if !images.is_empty() {
-            let built = self.built.clone();
-            std::thread::spawn(move || {
-                for table in build(images) {
-                    // The recording has ended when nobody receives it.
-                    let _ended = built.send(table);
-                }
-            });
+            self.place(build(jobs));
+            return;
         }
+        let built = self.built.clone();
+        std::thread::spawn(move || {
+            for table in build(jobs) {
+                // The recording has ended when nobody receives it.
+                let _ended = built.send(table);
+            }
+        });
     }
 
+    fn rows_of(&self, module: usize) -> Option<&Placed> {
+        let identity = self.identities.get(&module)?.as_ref()?;
+        self.placed.get(identity)?.as_ref().ok()
+    }
+
+    /// `None` for memory that is no image. A file without a table is in the list all the same: the walk
+    /// then knows that its code may use the frame pointer for something else.
     fn mapping(&self, modules: &Modules, range: &Range) -> Option<Mapping> {
+        self.identities.get(&range.module)?.as_ref()?;
         let bias = modules.get(range.module).load_bias(range)?;
-        let (first_row, row_count, base) = match self.rows.get(&range.module)? {
-            Rows::At { first, count, base } => (*first, *count, *base),
-            Rows::Awaited | Rows::None => (0, 0, 0),
-        };
+        let rows = self.rows_of(range.module);
         Some(Mapping {
             start: range.start,
             end: range.end,
-            bias: bias.wrapping_add(base),
-            first_row,
-            row_count,
+            bias: bias.wrapping_add(rows.map_or(0, |rows| rows.base)),
+            first_row: rows.map_or(0, |rows| rows.first),
+            row_count: rows.map_or(0, |rows| rows.count),
         })
     }
 

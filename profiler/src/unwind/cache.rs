@@ -84,9 +84,11 @@ impl<V> Cache<V> {
     }
 
     /// Forgets the tables that `keep` is false for. Failures are kept: they need no room.
-    pub fn retain(&mut self, mut keep: impl FnMut(&V) -> bool) {
-        self.known
-            .retain(|_, made| made.as_ref().map_or(true, &mut keep));
+    pub fn retain(&mut self, mut keep: impl FnMut(&Identity, &V) -> bool) {
+        self.known.retain(|identity, made| match made {
+            Ok(made) => keep(identity, made),
+            Err(_) => true,
+        });
     }
 
     /// How many files are known.

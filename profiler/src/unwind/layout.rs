@@ -192,8 +192,8 @@ pub struct Rows<'layout> {
 }
 
 impl Rows<'_> {
-    /// `rule` holds `offset` bytes behind the function's start, and on. Offsets do not decrease; one
-    /// behind the function's end is none of its business.
+    /// `rule` holds `offset` bytes behind the function's start, and on. Offsets increase; one behind
+    /// the function's end is none of its business.
     pub fn push(&mut self, offset: u64, rule: Rule) {
         let Ok(offset) = u32::try_from(offset) else {
             return;
@@ -203,8 +203,7 @@ impl Rows<'_> {
         }
         let row = Row::new(self.place.start + offset, rule);
         let own = self.all.len() > self.first;
-        match self.all.last_mut().filter(|_| own) {
-            Some(last) if last.address() == row.address() => *last = row,
+        match self.all.last().filter(|_| own) {
             Some(last) if last.rule() == rule => {}
             _ => self.all.push(row),
         }

@@ -108,6 +108,7 @@ struct Walked<'a> {
     approximate: u64,
     cut: &'a BTreeMap<&'static str, u64>,
     lost: u64,
+    table_rows: u64,
 }
 
 #[derive(Serialize)]
@@ -169,6 +170,7 @@ fn document(profile: &Profile) -> Document<'_> {
                 approximate,
                 cut,
                 lost,
+                table_rows,
             },
         losses,
         notes,
@@ -210,6 +212,7 @@ fn document(profile: &Profile) -> Document<'_> {
             approximate: *approximate,
             cut,
             lost: *lost,
+            table_rows: *table_rows,
         },
         losses,
         notes,

@@ -84,6 +84,7 @@ pub fn profile() -> Profile {
             approximate: 2,
             cut: BTreeMap::from([("depth", 2), ("no_table", 3)]),
             lost: 0,
+            table_rows: 54_321,
         },
         losses: BTreeMap::from([
             ("live_full".to_owned(), 0),

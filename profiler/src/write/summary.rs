@@ -81,6 +81,7 @@ pub fn stacks(profile: &Profile) -> String {
         approximate,
         cut,
         lost,
+        table_rows: _,
     } = &profile.unwinding;
     if *walked == 0 {
         return "none was walked".to_owned();

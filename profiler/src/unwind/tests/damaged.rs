@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use unfreed_common::unwind::MAX_ROWS;
+use unfreed_common::unwind::{MAX_ROWS, Rule};
 
 use super::super::cache::Identity;
 use super::super::{NoTable, Table};
@@ -91,9 +91,27 @@ fn steps_without_rows() {
     // remember and restore, advances of nothing, and the largest advances
     let steps = [0x0a, 0x0b, 0x40, 0x04, 0xff, 0xff, 0xff, 0xff];
     frames.function(CODE, 64, &steps.repeat(1 << 20));
-    frames.function(CODE, 64, &vec![0x0a; 1 << 20]);
-    let table = check(&Made::x86_64(vec![0x90; 64], &frames).elf()).unwrap();
-    assert_eq!(table.rows.len(), 2);
+    // remember, without end
+    frames.function(CODE + 64, 64, &vec![0x0a; 1 << 20]);
+    let table = check(&Made::x86_64(vec![0x90; 128], &frames).elf()).unwrap();
+    let rows = table.rows.iter().map(|row| row.address());
+    assert_eq!(rows.collect::<Vec<_>>(), [0, 64, 128]);
+    assert_eq!(table.rows[1].rule(), Rule::UNSUPPORTED);
+}
+
+/// What signal handlers return to is not looked for everywhere.
+#[test]
+fn code_without_end() {
+    let mut code = vec![0; 9 << 20];
+    let sigreturn = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
+    for at in [0x1000, (8 << 20) + 0x1000] {
+        code[at..at + sigreturn.len()].copy_from_slice(&sigreturn);
+    }
+    let mut frames = Frames::eh();
+    frames.x86_64().function(CODE + (8 << 20), 16, &[]);
+    let table = check(&Made::x86_64(code, &frames).elf()).unwrap();
+    let signal = table.rows.iter().filter(|row| row.rule() == Rule::SIGNAL);
+    assert_eq!(signal.map(|row| row.address()).collect::<Vec<_>>(), [0xfff]);
 }
 
 /// As many functions as fit, each at the same place, or each overlapping the next.

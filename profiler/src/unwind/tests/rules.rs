@@ -147,8 +147,8 @@ fn programs() {
         // instruction
         &[0x44, 0x0e, 16, 0x0a, 0x44, 0x0e, 24, 0x44, 0x0b, 0x44, 0x3f],
     );
-    // Nothing to be restored; before its beginning; behind its end, in steps and at once.
-    frames.function(CODE + 32, 8, &[0x0e, 16, 0x44, 0x0b]);
+    // Nothing to be restored, and an advance of nothing; before its beginning; behind its end, in steps and at once.
+    frames.function(CODE + 32, 8, &[0x40, 0x0e, 16, 0x44, 0x0b]);
     frames.function(CODE + 40, 8, &[0x44, 0x01, 0, 0, 0x90, 0xff]);
     frames.function(
         CODE + 48,
@@ -240,6 +240,24 @@ fn code_at_0() {
 }
 
 #[test]
+fn segments_in_any_order() {
+    let mut frames = Frames::eh();
+    let high = 0x90_0000;
+    frames.x86_64().function(high, 16, &[]);
+    let made = Made {
+        address: high,
+        ..Made::x86_64(vec![NOP; 64], &frames)
+    };
+    let mut elf = made.elf();
+    // The second segment, at a lower address, becomes executable.
+    elf[64 + 56 + 4] |= object::elf::PF_X as u8;
+    let table = Table::of_elf(&elf).unwrap();
+    check_shape(&table);
+    assert!(table.base < high);
+    assert_eq!(rule_at(&table, high), some(Kind::StackPointer, 1, 0));
+}
+
+#[test]
 fn functions_next_to_each_other_share_a_row() {
     let mut frames = Frames::eh();
     frames.x86_64();
@@ -299,6 +317,7 @@ fn aarch64_states() {
     let (sp, fp) = (Kind::StackPointer, Kind::FramePointer);
     let expected = |base, cfa, link, pointer| aarch64::rule(base, cfa, link, pointer).unwrap();
     assert_eq!(rule(&[]), expected(sp, 0, None, None));
+    assert_eq!(rule(&[0x07, 29]), expected(sp, 0, None, None));
     // CFA = sp + 32, frame record at its lower end
     let record = expected(sp, 32, Some(-24), Some(-32));
     assert_eq!(rule(&[0x0e, 32, 0x9d, 4, 0x9e, 3]), record);

@@ -82,6 +82,11 @@ fn large_frames() {
         // A frame record elsewhere, in a frame of 1 MiB; in the middle of one.
         (1 << 20, -8, Some(-16), false),
         (2048, -1024, Some(-1032), false),
+        // The frame pointer as far as it can be from the link register, and farther.
+        (256, -8, Some(-120), true),
+        (256, -8, Some(-128), false),
+        (256, -128, Some(-8), true),
+        (256, -136, Some(-8), false),
         // Not aligned; upside down; at the same place.
         (24, -16, Some(-24), false),
         (32, -24, Some(-16), true),

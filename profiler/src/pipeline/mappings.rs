@@ -1,0 +1,173 @@
+//! What the target has mapped: followed, so that stacks are walked by the right tables and located in
+//! the right files.
+
+use std::ops::Range;
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::recording::monotonic_now;
+use crate::bpf::{NewStack, Tables};
+use crate::collect::Stacks;
+use crate::profile::Unwind;
+use crate::target::{MapEvents, Module, Modules};
+use crate::tracker::{self, Built, Tracker};
+
+/// How often mappings are read again at once when the process says meanwhile that they change.
+const READ_AGAIN: usize = 4;
+
+/// What is mapped before the programs are loaded.
+pub struct FirstLook {
+    pid: u32,
+    unwind: Unwind,
+    modules: Modules,
+    events: Option<MapEvents>,
+    tables: Vec<Built>,
+}
+
+/// What is mapped.
+pub struct Mappings {
+    pid: u32,
+    modules: Modules,
+    /// `None` where the kernel does not tell: then mappings are only read now and then.
+    events: Option<MapEvents>,
+    tracker: Tracker,
+}
+
+/// Readable when something is or will be mapped.
+pub struct Watched(Epoll);
+
+impl AsRawFd for Watched {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.0.as_raw_fd()
+    }
+}
+
+impl FirstLook {
+    /// Reads mappings and makes their unwind tables. `symbols`: the path of a module, and of a file
+    /// with its symbols.
+    pub fn at(
+        pid: u32,
+        unwind: Unwind,
+        symbols: Option<(String, PathBuf)>,
+    ) -> anyhow::Result<Self> {
+        // From before mappings are read for the first time.
+        let events = MapEvents::listen().ok();
+        let mut modules = Modules::of(pid, symbols);
+        modules.refresh(monotonic_now())?;
+        let tables = tracker::tables_of(&modules, unwind);
+        Ok(Self {
+            pid,
+            unwind,
+            modules,
+            events,
+            tables,
+        })
+    }
+
+    /// How many rows of unwind tables there should be room for.
+    pub fn room(&self) -> u32 {
+        tracker::room_for(&self.tables)
+    }
+
+    /// Goes on with the loaded programs' maps. `built` takes the tables that are made meanwhile, for
+    /// [`Mappings::place`].
+    pub fn follow(self, maps: Tables, built: UnboundedSender<Built>) -> Mappings {
+        let mut tracker = Tracker::of(self.pid, self.unwind, maps, built);
+        tracker.place(self.tables);
+        Mappings {
+            pid: self.pid,
+            modules: self.modules,
+            events: self.events,
+            tracker,
+        }
+    }
+}
+
+impl Mappings {
+    /// Reads them again and brings the tables up to date. `wait`: makes new tables at once. Fails when
+    /// the process has ended.
+    pub fn read(&mut self, wait: bool) -> anyhow::Result<()> {
+        for _ in 0..READ_AGAIN {
+            let changes = self.tracker.changes()?;
+            self.hear();
+            self.modules.refresh(monotonic_now())?;
+            self.tracker.publish(&self.modules, changes, wait)?;
+            if self.tracker.changes()? == changes {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in which files have been mapped. Returns whether any has.
+    pub fn hear(&mut self) -> bool {
+        let Some(events) = &mut self.events else {
+            return false;
+        };
+        let told = events.take(self.pid);
+        let any = !told.is_empty();
+        self.modules.tell(told);
+        any
+    }
+
+    /// Takes note of what woke the watcher: of this process's mappings, or of another's. Returns
+    /// whether they are to be read again.
+    pub fn wake(&mut self) -> anyhow::Result<bool> {
+        let told = self.hear();
+        Ok(self.tracker.is_behind()? || told)
+    }
+
+    /// Puts a table in place that has been made meanwhile.
+    pub fn place(&mut self, table: Built) {
+        self.tracker.place([table]);
+    }
+
+    /// Readable when [`Mappings::wake`] should be asked.
+    pub fn watch(&self) -> anyhow::Result<Watched> {
+        let watched = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("watching mappings")?;
+        let told = self.events.iter().flat_map(MapEvents::descriptors);
+        for descriptor in told.chain([self.tracker.descriptor()]) {
+            watched
+                .add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN, 0))
+                .context("watching mappings")?;
+        }
+        Ok(Watched(watched))
+    }
+
+    /// Locates a stack's frames. Returns whether all of them were found.
+    pub fn locate(&self, stack: &NewStack, stacks: &mut Stacks) -> bool {
+        let generation = stack.header.generation;
+        stacks.add(&self.modules, stack, |address| {
+            self.tracker.walked_by(generation, address)
+        })
+    }
+
+    /// The modules that are new since this was asked before, by index.
+    pub fn take_new(&mut self) -> Range<usize> {
+        self.modules.take_new()
+    }
+
+    /// All modules there are or were.
+    pub fn modules(&self) -> &Modules {
+        &self.modules
+    }
+
+    /// How many rows of unwind tables are in use.
+    pub fn table_rows(&self) -> u64 {
+        self.tracker.rows_in_use()
+    }
+
+    /// How many files have no unwind table for want of room.
+    pub fn without_room(&self) -> u64 {
+        self.tracker.without_room
+    }
+
+    /// All modules there are or were.
+    pub fn into_modules(self) -> Vec<Module> {
+        self.modules.into_modules()
+    }
+}
