@@ -70,6 +70,19 @@ pub struct Window {
     pub words: [u64; WINDOW_WORDS],
 }
 
+/// Most return addresses of a thread that are known to be replaced by our return probes.
+pub const MAX_REPLACED: usize = 16;
+
+/// A return address that a return probe of ours has replaced.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Replaced {
+    /// Where it was.
+    pub slot: u64,
+    /// What it was.
+    pub return_address: u64,
+}
+
 /// A walk of a thread's stack that goes on in the next program.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -115,6 +128,11 @@ pub struct Thread {
     pub interrupted_count: u64,
     /// Calls nested in `call` so far.
     pub nested: u64,
+    /// Return addresses that return probes have replaced, the outermost first, nested calls included.
+    /// Those of calls that have returned meanwhile may still be among them.
+    pub replaced: [Replaced; MAX_REPLACED],
+    /// How many of `replaced` are in use.
+    pub replaced_count: u64,
     /// Scratch: a key for the live map. Scratch lives here because since Linux 6.0 uprobe programs
     /// are preemptible, so per-CPU scratch is shared with whoever runs next, and because frames of
     /// 64 bytes and more get a per-CPU private stack since 6.13, with the same consequence.

@@ -44,6 +44,9 @@ pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread, entry: &Entry) -> 
         lost(Loss::ResultUnreadable);
         return false;
     };
+    if entry.seen == seen::TRAMPOLINE {
+        trampoline::will_replace(thread, slot, return_address);
+    }
     if thread.call.slot != 0 {
         if is_nested(&thread.call, slot, function, return_address) {
             thread.nested += 1;

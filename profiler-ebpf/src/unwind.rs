@@ -4,10 +4,10 @@
 //! no rule. No return probe has replaced that address yet; those of outer functions of ours are known.
 
 use unfreed_common::stack::{MAX_FRAMES, StackHeader};
-use unfreed_common::thread::{MAX_INTERRUPTED, Thread};
-use unfreed_common::unwind::{Frame, ProcessTable, Stop, flag, mode};
+use unfreed_common::thread::Thread;
+use unfreed_common::unwind::{Frame, ProcessTable, Stop, check_frame_pointer, flag, mode};
 
-use crate::machine::{BY_FRAME_POINTER, Registers, check_frame_pointer, slot_below, step};
+use crate::machine::{BY_FRAME_POINTER, Registers, slot_below, step};
 use crate::maps::{CHANGES, CONTROL, PROCESSES};
 use crate::rules::{self, UNMAPPED};
 use crate::trampoline;
@@ -25,19 +25,24 @@ pub const LOWEST_CODE: u64 = 0x1000;
 pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread) {
     let process = process(tgid);
     let changes = CHANGES.get(process.changes_index).copied().unwrap_or(0);
+    let mut caller = thread.call.return_address;
+    if trampoline::is_one(caller) {
+        // The function was jumped to by one that has a return probe.
+        caller = trampoline::replaced(thread, thread.call.slot);
+    }
     let walk = &mut thread.walk;
     rules::set_tables(&mut walk.tables, &process, changes);
     walk.seed = u64::from(process.layout);
     walk.doubtful = 0;
-    walk.depth = 2;
-    walk.frame.pc = thread.call.return_address;
+    walk.depth = 1 + u64::from(caller != 0);
+    walk.frame.pc = caller;
     walk.frame.sp = regs.caller_stack_pointer();
     walk.link = 0;
     walk.frame.fp = regs.frame_pointer();
     walk.frame.interrupted = 0;
     let record = &mut thread.record;
     record.frames[0] = regs.instruction_pointer();
-    record.frames[1] = thread.call.return_address;
+    record.frames[1] = caller;
     record.header.generation = process.generation;
     record.header.flags = 0;
     if changes != process.settled_at {
@@ -89,6 +94,9 @@ fn add_caller(how: u32, thread: &mut Thread) -> Result<(), Stop> {
         fp: walk.frame.fp,
         interrupted: walk.frame.interrupted,
     };
+    if frame.pc == 0 {
+        return Err(Stop::ReturnProbe);
+    }
     let mut rule = rules::at(&walk.tables, frame.pc - 1 + frame.interrupted);
     let by_pointer = rules::is_none(rule);
     if by_pointer {
@@ -114,7 +122,7 @@ fn add_caller(how: u32, thread: &mut Thread) -> Result<(), Stop> {
     };
     let mut caller = step(rule, &frame, &mut walk.link, &mut stack)?;
     if trampoline::is_one(caller.pc) {
-        caller.pc = replaced(thread, slot_below(caller.sp));
+        caller.pc = trampoline::replaced(thread, slot_below(caller.sp));
         if caller.pc == 0 {
             return Err(Stop::ReturnProbe);
         }
@@ -164,19 +172,4 @@ fn process(tgid: u32) -> ProcessTable {
             settled_at: 0,
         },
     }
-}
-
-/// The return address that our own return probe has replaced at `slot`; 0 when it is not ours.
-#[inline(always)]
-fn replaced(thread: &Thread, slot: u64) -> u64 {
-    if thread.call.slot == slot {
-        return thread.call.return_address;
-    }
-    for index in 0..MAX_INTERRUPTED {
-        let call = &thread.interrupted[index];
-        if (index as u64) < thread.interrupted_count && call.slot == slot {
-            return call.return_address;
-        }
-    }
-    0
 }

@@ -4,9 +4,8 @@
 //! with the frame pointer (x29) as a *frame record*; GCC puts that at the lower end of the frame,
 //! LLVM below the other saved registers, and functions without frame pointers anywhere. Only
 //! [`Kind::StackPointer`] and [`Kind::FramePointer`] are used. The stack pointer is a multiple of 16
-//! (AAPCS64, section 6.4.5.1), so the CFA is counted in 16 bytes.
+//! (AAPCS64, "Universal stack constraints"), so the CFA is counted in 16 bytes.
 
-pub use super::x86_64::check_frame_pointer;
 use super::{Frame, Kind, Rule, Stack, Stop};
 
 /// `saved`: neither register is; CFA = base + 16n.
@@ -14,14 +13,14 @@ pub const SAVED_NOT: u32 = 0;
 /// `saved`: the frame record is where the base register points; CFA = base + 16n.
 pub const SAVED_AT_BASE: u32 = 1;
 /// `saved`: the link register only. For this and what is larger, n is a slot and, from
-/// [`SLOT_BITS`] up, what is added to the base: CFA = base + 16 * (n >> SLOT_BITS).
+/// [`SLOT_BITS`] up, what is added to the base: `CFA = base + 16 * (n >> SLOT_BITS)`.
 const SAVED_LINK: u32 = 2;
 /// `saved`: from here down to [`SAVED_LINK`], the frame pointer is so many words below the link
 /// register, from here up above it.
 const LOWEST: u32 = 16;
 
 /// Bits of a slot: the link register is at CFA - 8 * (slot + 1) below [`SLOTS_BELOW_CFA`], at
-/// base + 8 * (slot - SLOTS_BELOW_CFA) from there on.
+/// `base + 8 * (slot - SLOTS_BELOW_CFA)` from there on.
 const SLOT_BITS: u32 = 7;
 const SLOTS: u32 = 1 << SLOT_BITS;
 const SLOTS_BELOW_CFA: u32 = SLOTS / 2;
@@ -38,7 +37,7 @@ mod sigcontext {
 }
 
 /// Programs and libraries are below 2^48; signatures of return addresses (pointer authentication) are
-/// in the bits above ("Pointer authentication in AArch64 Linux").
+/// in the bits above (Documentation/arch/arm64/pointer-authentication.rst).
 const ADDRESS_MASK: u64 = (1 << 48) - 1;
 
 /// A return address without its signature.
@@ -147,26 +146,30 @@ pub fn by_rule(
         }
         return Ok(Frame {
             pc: without_signature(*link),
-            sp: base.wrapping_add(16 * n as u64),
+            sp: base.wrapping_add(16 * u64::from(n)),
             fp: frame.fp,
             interrupted: 0,
         });
     }
     let (cfa, link_at, below) = if saved == SAVED_AT_BASE {
-        (base.wrapping_add(16 * n as u64), base.wrapping_add(8), 1)
+        (
+            base.wrapping_add(16 * u64::from(n)),
+            base.wrapping_add(8),
+            1,
+        )
     } else {
-        let cfa = base.wrapping_add(16 * (n >> SLOT_BITS) as u64);
-        let slot = (n & (SLOTS - 1)) as u64;
-        let below_cfa = SLOTS_BELOW_CFA as u64;
+        let cfa = base.wrapping_add(16 * u64::from(n >> SLOT_BITS));
+        let slot = u64::from(n & (SLOTS - 1));
+        let below_cfa = u64::from(SLOTS_BELOW_CFA);
         let link_at = if slot < below_cfa {
             cfa.wrapping_sub(8 * (slot + 1))
         } else {
             base.wrapping_add(8 * (slot - below_cfa))
         };
         let below = if saved <= LOWEST {
-            saved as i64 - SAVED_LINK as i64
+            i64::from(saved) - i64::from(SAVED_LINK)
         } else {
-            LOWEST as i64 - saved as i64
+            i64::from(LOWEST) - i64::from(saved)
         };
         (cfa, link_at, below)
     };

@@ -133,6 +133,25 @@ pub mod walker {
     pub const COUNT: u32 = 2;
 }
 
+/// A frame larger than this is taken for a register that is not a frame pointer.
+const MAX_FRAME_BYTES: u64 = 16 << 20;
+
+/// Whether the frame pointer may be used for a frame that has no rule. Not required: that saved
+/// frame pointers grow outwards, since callers may use the register for data.
+///
+/// # Errors
+/// [`Stop::FramePointerEnd`] for the outermost frame, [`Stop::NoTable`] for what is no frame pointer.
+#[inline(always)]
+pub fn check_frame_pointer(frame: &Frame) -> Result<(), Stop> {
+    if frame.fp == 0 {
+        return Err(Stop::FramePointerEnd);
+    }
+    if frame.fp < frame.sp || frame.fp & 7 != 0 || frame.fp - frame.sp > MAX_FRAME_BYTES {
+        return Err(Stop::NoTable);
+    }
+    Ok(())
+}
+
 /// An executable mapping with a table.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -25,30 +25,11 @@ const STACK_POINTER_SAVED: u32 = Kind::StackPointerSaved as u32;
 const LINKAGE_TABLE: u32 = Kind::LinkageTable as u32;
 const SIGNAL: u32 = Kind::Signal as u32;
 
-/// A frame larger than this is taken for a register that is not a frame pointer.
-const MAX_FRAME_BYTES: u64 = 16 << 20;
-
 /// The rule of functions that keep a frame pointer.
 pub const BY_FRAME_POINTER: Rule = match Rule::new(Kind::FramePointer, 2, SAVED_AT_FRAME_POINTER) {
     Some(rule) => rule,
     None => Rule::UNSUPPORTED,
 };
-
-/// Whether [`BY_FRAME_POINTER`] may be used for a frame that has no rule. Not required: that saved
-/// frame pointers grow outwards, since callers may use the register for data.
-///
-/// # Errors
-/// [`Stop::FramePointerEnd`] for the outermost frame, [`Stop::NoTable`] for what is no frame pointer.
-#[inline(always)]
-pub fn check_frame_pointer(frame: &Frame) -> Result<(), Stop> {
-    if frame.fp == 0 {
-        return Err(Stop::FramePointerEnd);
-    }
-    if frame.fp < frame.sp || frame.fp & 7 != 0 || frame.fp - frame.sp > MAX_FRAME_BYTES {
-        return Err(Stop::NoTable);
-    }
-    Ok(())
-}
 
 /// The caller's frame by `rule`, which must not be [`Rule::NONE`]. The stack is read in few places
 /// because the eBPF side's reading is large and becomes part of each.

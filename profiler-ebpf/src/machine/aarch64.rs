@@ -1,7 +1,7 @@
 //! The target's registers at a probe, and its stack: aarch64. Compiled, never run so far.
 
 use aya_ebpf::bindings::user_pt_regs;
-pub use unfreed_common::unwind::aarch64::{BY_FRAME_POINTER, check_frame_pointer};
+pub use unfreed_common::unwind::aarch64::BY_FRAME_POINTER;
 use unfreed_common::unwind::{Frame, Rule, Stack, Stop, aarch64};
 
 /// The link register, x30.

@@ -1,7 +1,7 @@
 //! The target's registers at a probe, and its stack: x86-64.
 
 use aya_ebpf::bindings::pt_regs;
-pub use unfreed_common::unwind::x86_64::{BY_FRAME_POINTER, check_frame_pointer};
+pub use unfreed_common::unwind::x86_64::BY_FRAME_POINTER;
 use unfreed_common::unwind::{Frame, Rule, Stack, Stop, x86_64};
 
 use crate::window::read_word;

@@ -25,12 +25,28 @@ pub struct Module {
     memory: Option<Vec<u8>>,
     /// Why `file` is missing, for files.
     pub unreadable: Option<String>,
-    /// (file offset, virtual address, size) of its loadable segments.
-    segments: Vec<(u64, u64, u64)>,
+    /// Its loadable segments.
+    segments: Vec<Segment>,
     /// The process's root directory, as long as it lives.
     root: PathBuf,
     /// File with its symbols and debug information, if these are not in its own.
     pub(super) debug: OnceCell<Option<File>>,
+}
+
+/// A loadable segment: what of the file goes where.
+#[derive(Debug, Clone, Copy)]
+struct Segment {
+    offset: u64,
+    address: u64,
+    size: u64,
+    executable: bool,
+}
+
+impl Segment {
+    /// Whether `offset` is from `start` on and before the end.
+    fn holds(&self, start: u64, offset: u64) -> bool {
+        (start..self.offset.saturating_add(self.size)).contains(&offset)
+    }
 }
 
 /// The content of a module.
@@ -169,14 +185,7 @@ impl Module {
         if self.memory.is_some() {
             return Some(range.start);
         }
-        let file_offset = range.file_offset;
-        let (offset, address, _) = self.segments.iter().find(|(start, _, size)| {
-            // Mappings begin at a page, segments may begin within one.
-            let first_page = start & !(procfs::page_size() - 1);
-            (first_page..start + size).contains(&file_offset)
-        })?;
-        let start = range.start.wrapping_sub(file_offset).wrapping_add(*offset);
-        Some(start.wrapping_sub(*address))
+        load_bias(&self.segments, range)
     }
 
     pub(super) fn virtual_address(&self, offset: u64, address: u64) -> u64 {
@@ -185,9 +194,9 @@ impl Module {
         }
         self.segments
             .iter()
-            .find(|(start, _, size)| (*start..start + size).contains(&offset))
-            .map_or(offset, |(start, virtual_start, _)| {
-                offset - start + virtual_start
+            .find(|segment| segment.holds(segment.offset, offset))
+            .map_or(offset, |segment| {
+                (offset - segment.offset).wrapping_add(segment.address)
             })
     }
 }
@@ -215,7 +224,7 @@ pub(super) fn name_of(path: &MMapPath) -> String {
     }
 }
 
-fn read_segments(file: &File) -> anyhow::Result<Vec<(u64, u64, u64)>> {
+fn read_segments(file: &File) -> anyhow::Result<Vec<Segment>> {
     // Only the headers are wanted, and they are at the start of the file.
     let cache = object::ReadCache::new(file);
     let header = object::elf::FileHeader64::<object::Endianness>::parse(&cache)?;
@@ -224,12 +233,48 @@ fn read_segments(file: &File) -> anyhow::Result<Vec<(u64, u64, u64)>> {
         .program_headers(endian, &cache)?
         .iter()
         .filter(|segment| segment.p_type(endian) == object::elf::PT_LOAD)
-        .map(|segment| {
-            (
-                segment.p_offset(endian),
-                segment.p_vaddr(endian),
-                segment.p_filesz(endian),
-            )
+        .map(|segment| Segment {
+            offset: segment.p_offset(endian),
+            address: segment.p_vaddr(endian),
+            size: segment.p_filesz(endian),
+            executable: segment.p_flags(endian) & object::elf::PF_X != 0,
         });
     Ok(loads.collect())
+}
+
+fn load_bias(segments: &[Segment], range: &Range) -> Option<u64> {
+    let page = procfs::page_size();
+    // Mappings begin at a page, segments may begin within one, which then belongs to two.
+    let segment = segments.iter().find(|segment| {
+        segment.executable && segment.holds(segment.offset & !(page - 1), range.file_offset)
+    })?;
+    let file_start = range.start.wrapping_sub(range.file_offset);
+    let moved = segment.offset.wrapping_sub(segment.address);
+    Some(file_start.wrapping_add(moved))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_that_begins_within_the_page_where_data_ends() {
+        // As lld lays files out: the page at 0x28000 is the end of one segment and the start of the
+        // next, whose addresses are a page further on.
+        let segment = |offset, address, size, executable| Segment {
+            offset,
+            address,
+            size,
+            executable,
+        };
+        let segments = [
+            segment(0, 0, 0x28db0, false),
+            segment(0x28db0, 0x29db0, 0x91af0, true),
+        ];
+        let range = Range::of(0x5000_0002_9000, 0x5000_000b_c000, 0x28000);
+        assert_eq!(load_bias(&segments, &range), Some(0x5000_0000_0000));
+        assert_eq!(load_bias(&segments[..1], &range), None);
+        let hostile = segment(u64::MAX - 5, 7, u64::MAX, true);
+        assert_eq!(load_bias(&[hostile], &range), None);
+    }
 }

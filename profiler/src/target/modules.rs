@@ -39,6 +39,18 @@ pub struct Range {
 }
 
 impl Range {
+    /// A mapping of the first module.
+    #[cfg(test)]
+    pub fn of(start: u64, end: u64, file_offset: u64) -> Self {
+        Self {
+            start,
+            end,
+            file_offset,
+            module: 0,
+            since: 0,
+        }
+    }
+
     /// Whether the two have an address in common.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.start < other.end && other.start < self.end

@@ -14,8 +14,8 @@ pub const FRAME_POINTER: Register = AArch64::X29;
 /// How to leave a function in this state.
 pub fn rule(state: &State, common: &Common) -> Rule {
     if common.is_signal_frame {
-        // The kernel's, up to Linux 5.8: the only function of the vDSO with a frame record that it
-        // did not write. What was interrupted is known from the signal frame alone.
+        // The vDSO's trampoline, which older kernels describe by the frame record that they leave in
+        // the signal frame. Everything else is there too.
         return Rule::SIGNAL;
     }
     if state.return_address == Saved::Undefined {

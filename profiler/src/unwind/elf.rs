@@ -23,8 +23,8 @@ const MAX_SEGMENTS: usize = 128;
 /// More notes than any program has. The build id is one of the first.
 const MAX_NOTES: usize = 1 << 10;
 
-/// The largest `.debug_frame` that is decompressed. That of a browser has a tenth of this.
-const MAX_DECOMPRESSED: u64 = 256 << 20;
+/// The largest `.debug_frame` that is decompressed. That of Go programs of 100 MB has a tenth of this.
+const MAX_DECOMPRESSED: u64 = 64 << 20;
 
 /// The instruction sets whose unwind information is understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,6 +24,9 @@ const MAX_COMMON_BYTES: usize = 1 << 12;
 /// object file, followed by the functions that refer to it.
 const MAX_KEPT: usize = 1 << 12;
 
+/// Longer sections are not read: three times what there are rows for.
+const MAX_SECTION: usize = 128 << 20;
+
 /// Adds every function that the section `bytes` describes to `layout`. Entries that do not make sense
 /// are left out. `terminated`: an entry of no length is the end.
 pub fn read<'data, S: UnwindSection<Bytes<'data>>>(
@@ -48,7 +51,12 @@ pub fn read<'data, S: UnwindSection<Bytes<'data>>>(
         if extent.is_empty && terminated {
             break;
         }
-        if let Some(entry) = entries.function(at) {
+        if extent.end > MAX_SECTION {
+            return Err(NoTable::TooLarge);
+        }
+        if !extent.is_empty
+            && let Some(entry) = entries.function(at)
+        {
             entries.add(&entry, layout)?;
         }
         at = extent.end;

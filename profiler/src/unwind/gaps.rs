@@ -105,8 +105,8 @@ fn entry_len(machine: Machine, code: &[u8]) -> usize {
             }
             decoder.position()
         }
-        // Unconditional branches, with and without link, to an immediate ("Arm Architecture Reference
-        // Manual", C4.1.92) or to a register.
+        // Unconditional branches, with and without link, to an immediate or to a register ("Arm
+        // Architecture Reference Manual", A64 instruction set encoding, "Branches").
         Machine::Aarch64 => {
             let is_branch = |code: &[u8]| code[3] & 0x7c == 0x14 || code[3] & 0xfe == 0xd6;
             let words = code.chunks_exact(4);

@@ -85,7 +85,7 @@ impl Machine {
         let mut bpf_clippy = true;
         if scope == Scope::Everything {
             let preloaded = "an allocator that the tests preload";
-            let redis = "a program for the tests that nobody here wrote";
+            let real = "a program for the tests that nobody here wrote";
             packages.extend([
                 ("libjemalloc2", preloaded, library("libjemalloc.so.2")),
                 (
@@ -99,8 +99,21 @@ impl Machine {
                     "a C library for the tests",
                     on_path("musl-gcc"),
                 ),
-                ("redis-server", redis, on_path("redis-server")),
-                ("redis-tools", redis, on_path("redis-cli")),
+                (
+                    "libc6-arm64-cross",
+                    "a library of another machine, for the tests of unwind tables",
+                    Path::new("/usr/aarch64-linux-gnu/lib/libc.so.6").exists(),
+                ),
+                (
+                    "binutils",
+                    "what the tests compare unwind tables with",
+                    on_path("readelf"),
+                ),
+                ("gdb", "what the tests compare stacks with", on_path("gdb")),
+                ("python3", real, Path::new("/usr/bin/python3").exists()),
+                ("nodejs", real, on_path("node")),
+                ("redis-server", real, on_path("redis-server")),
+                ("redis-tools", real, on_path("redis-cli")),
             ]);
             for tool in ["clippy", "fmt"] {
                 host_tools.push((tool, run::succeeds(run::cargo().args([tool, "--version"]))));

@@ -4,6 +4,7 @@
 mod damaged;
 mod files;
 mod judge;
+mod layouts;
 mod made;
 mod rules;
 mod seeds;

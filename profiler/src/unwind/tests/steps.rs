@@ -87,6 +87,7 @@ fn large_frames() {
         (256, -8, Some(-128), false),
         (256, -128, Some(-8), true),
         (256, -136, Some(-8), false),
+        (256, -136, Some((8 << 32) - 136 + 32), false),
         // Not aligned; upside down; at the same place.
         (24, -16, Some(-24), false),
         (32, -24, Some(-16), true),
