@@ -102,6 +102,11 @@ impl<'data> Elf<'data> {
             .map_err(|_| NoTable::Malformed("program headers"))
     }
 
+    /// The whole file.
+    pub fn data(&self) -> &'data [u8] {
+        self.data
+    }
+
     /// Where the process begins to execute; 0: nowhere, as in most shared libraries.
     pub fn entry(&self) -> u64 {
         self.header.e_entry(Little)

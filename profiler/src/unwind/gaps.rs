@@ -1,5 +1,5 @@
 //! Code that nothing describes, and that is known all the same: the program's entry point, which has
-//! no caller, and what signal handlers return to. musl's have no unwind information.
+//! no caller, what calls `main`, and what signal handlers return to. musl's have no unwind information.
 
 use std::ops::Range;
 
@@ -9,6 +9,7 @@ use unfreed_common::unwind::Rule;
 use super::NoTable;
 use super::elf::{Elf, Machine};
 use super::layout::Layout;
+use super::musl_start;
 
 /// No entry point has more code up to its first call.
 const MAX_ENTRY: usize = 128;
@@ -23,6 +24,7 @@ const MAX_SEARCHED: usize = 8 << 20;
 /// Adds it to `layout`.
 pub fn fill(elf: &Elf<'_>, layout: &mut Layout) -> Result<(), NoTable> {
     let mut searched = 0;
+    let calls_main = musl_start::calls_main(elf);
     for gap in layout.gaps() {
         if gap.end - gap.start < MIN_SEARCHED && !gap.contains(&elf.entry()) {
             continue;
@@ -41,6 +43,11 @@ pub fn fill(elf: &Elf<'_>, layout: &mut Layout) -> Result<(), NoTable> {
             .filter(|(_, code)| !code.is_empty())
             .and_then(|(at, code)| place(at..at + entry_len(elf.machine, code)));
         let mut found = Vec::from_iter(entry.map(|it| (it, Rule::END)));
+        let outermost = calls_main.iter().filter(|it| gap.contains(&it.start));
+        found.extend(outermost.filter_map(|it| {
+            let place = layout.place(it.start, it.end.min(gap.end) - it.start)?;
+            Some((place, Rule::END))
+        }));
         let returns = signal_return(elf.machine);
         let code = &code[..code.len().min(MAX_SEARCHED - searched)];
         searched += code.len();

@@ -12,6 +12,7 @@ mod entries;
 mod expression;
 mod gaps;
 mod layout;
+mod musl_start;
 pub mod parallel;
 mod program;
 #[cfg(test)]

@@ -57,7 +57,7 @@ struct Document<'a> {
     ended: String,
     totals: Sums,
     process: Memory,
-    unwinding: Walked<'a>,
+    unwinding: WalkEntry<'a>,
     losses: &'a BTreeMap<String, u64>,
     notes: &'a BTreeMap<String, u64>,
     #[serde(serialize_with = "warnings")]
@@ -101,7 +101,7 @@ struct Memory {
 }
 
 #[derive(Serialize)]
-struct Walked<'a> {
+struct WalkEntry<'a> {
     mode: &'static str,
     walked: u64,
     complete: u64,
@@ -205,7 +205,7 @@ fn document(profile: &Profile) -> Document<'_> {
             vsz_before: *vsz_before,
             vsz_after: *vsz_after,
         },
-        unwinding: Walked {
+        unwinding: WalkEntry {
             mode: unwind.name(),
             walked: *walked,
             complete: *complete,
