@@ -1,7 +1,6 @@
 //! What the target has mapped: followed, so that stacks are walked by the right tables and located in
 //! the right files.
 
-use std::ops::Range;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
 
@@ -146,8 +145,8 @@ impl Mappings {
         })
     }
 
-    /// The modules that are new since this was asked before, by index.
-    pub fn take_new(&mut self) -> Range<usize> {
+    /// The index of the next module that has not been returned yet.
+    pub fn take_new(&mut self) -> Option<usize> {
         self.modules.take_new()
     }
 

@@ -157,6 +157,8 @@ impl<'a> Recording<'a> {
             // A started command is recorded from its first instruction.
             self.begin()?;
             started.run_loader(|| self.attach_new(false))?;
+            // What the loader has said since the last time.
+            self.attach_new(false)?;
             self.heap.require_allocator(&self.target.process)?;
             self.heap.announce(&self.target.process);
             started.let_go()?;
@@ -206,12 +208,16 @@ impl<'a> Recording<'a> {
     /// Probes what is new among the modules.
     fn attach_new(&mut self, late: bool) -> anyhow::Result<()> {
         self.read_mappings(late)?;
-        let new = self.mappings.take_new();
-        let modules = self.mappings.modules();
-        for index in new.clone() {
+        while let Some(index) = self.mappings.take_new() {
+            let modules = self.mappings.modules();
             attach_linker(&mut self.bpf, self.target.pid, modules.get(index))?;
+            self.heap.attach(&mut self.bpf, modules, index, late)?;
+            // Probing takes its time, and code without an unwind table may be about to run.
+            if self.mappings.wake()? {
+                self.read_mappings(late)?;
+            }
         }
-        self.heap.attach(&mut self.bpf, modules, new, late)
+        Ok(())
     }
 
     /// Reads the mappings again, and locates the stacks that were waiting for that.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
-use std::ops::Range;
 
 use anyhow::bail;
 
@@ -48,31 +47,29 @@ impl Heap {
         }
     }
 
-    /// Probes the allocators in the modules with these indices. `late`: the recording is running,
-    /// and the modules' code may have run already.
+    /// Probes the allocator in the module with this index. `late`: the recording is running, and the
+    /// module's code may have run already.
     pub fn attach(
         &mut self,
         bpf: &mut Bpf,
         modules: &Modules,
-        new: Range<usize>,
+        index: usize,
         late: bool,
     ) -> anyhow::Result<()> {
-        for index in new {
-            let module = modules.get(index);
-            match self.attach_module(bpf, module) {
-                Ok(true) if late => self.warnings.push(Warning::LateModule {
-                    module: module.path.clone(),
-                }),
-                Ok(_) => {}
-                // The others are still to be probed, and the recording goes on.
-                Err(error) if late => self.warnings.push(Warning::Unprobed {
-                    symbol: "the allocator".into(),
-                    module: module.path.clone(),
-                    reason: format!("{error:#}"),
-                }),
-                Err(error) => {
-                    return Err(error.context(format!("probing {}", module.path)));
-                }
+        let module = modules.get(index);
+        match self.attach_module(bpf, module) {
+            Ok(true) if late => self.warnings.push(Warning::LateModule {
+                module: module.path.clone(),
+            }),
+            Ok(_) => {}
+            // The others are still to be probed, and the recording goes on.
+            Err(error) if late => self.warnings.push(Warning::Unprobed {
+                symbol: "the allocator".into(),
+                module: module.path.clone(),
+                reason: format!("{error:#}"),
+            }),
+            Err(error) => {
+                return Err(error.context(format!("probing {}", module.path)));
             }
         }
         if self.throwing {

@@ -126,11 +126,11 @@ impl Modules {
         Ok(())
     }
 
-    /// The modules that are new since this was asked before, by index.
-    pub fn take_new(&mut self) -> std::ops::Range<usize> {
-        let new = self.returned..self.all.len();
-        self.returned = new.end;
-        new
+    /// The index of the next module that has not been returned yet.
+    pub fn take_new(&mut self) -> Option<usize> {
+        let next = self.returned;
+        self.returned = self.all.len().min(next + 1);
+        (next < self.all.len()).then_some(next)
     }
 
     /// Takes in what the kernel has told, oldest first.

@@ -33,6 +33,11 @@ impl Job {
         })
     }
 
+    /// Bytes of the file.
+    pub fn size(&self) -> usize {
+        self.image.len()
+    }
+
     /// Which file it is for.
     pub fn identity(&self) -> &Identity {
         &self.identity

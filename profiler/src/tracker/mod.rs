@@ -32,6 +32,10 @@ const CHANGES_INDEX: u32 = 0;
 /// How many lists that were in use are remembered: stacks walked by them may still arrive.
 const REMEMBERED: usize = 64;
 
+/// A file of at most so many bytes gets its table at once, in some milliseconds: that is sooner than
+/// it would be ready elsewhere, and its code may be about to run.
+const AT_ONCE: usize = 32 << 20;
+
 /// How long the rows of a file that is not mapped any more are kept at least: a walk may be at work.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -247,16 +251,16 @@ impl Tracker {
             self.identities.insert(range.module, identity);
             jobs.extend(job.filter(|job| self.placed.get(job.identity()).is_none()));
         }
-        if jobs.is_empty() {
-            return;
-        }
-        if wait {
-            self.place(build(jobs));
+        let (now, later) = jobs
+            .into_iter()
+            .partition::<Vec<_>, _>(|job| wait || job.size() <= AT_ONCE);
+        self.place(build(now));
+        if later.is_empty() {
             return;
         }
         let built = self.built.clone();
         std::thread::spawn(move || {
-            for table in build(jobs) {
+            for table in build(later) {
                 // The recording has ended when nobody receives it.
                 let _ended = built.send(table);
             }

@@ -15,7 +15,7 @@ const MAX_CODE: usize = 128;
 const MAX_SYMBOLS: usize = 1 << 20;
 
 /// Where that function is: `__libc_start_main` ends in a jump to it through a register, so that the
-/// compiler cannot merge the two (musl src/env/__libc_start_main.c). x86-64.
+/// compiler cannot merge the two (musl `src/env/__libc_start_main.c`). x86-64.
 pub fn calls_main(elf: &Elf<'_>) -> Option<Range<u64>> {
     if elf.machine != Machine::X86_64 {
         return None;
