@@ -69,7 +69,7 @@ impl FirstLook {
 
     /// How many rows of unwind tables there should be room for.
     pub fn room(&self) -> u32 {
-        tracker::room_for(&self.tables)
+        tracker::room_for(&self.tables, self.unwind)
     }
 
     /// Goes on with the loaded programs' maps. `built` takes the tables that are made meanwhile, for
@@ -162,7 +162,7 @@ impl Mappings {
 
     /// How many files have no unwind table for want of room.
     pub fn without_room(&self) -> u64 {
-        self.tracker.without_room
+        self.tracker.without_room()
     }
 
     /// All modules there are or were.

@@ -5,23 +5,22 @@
 //! found is then checked against what was mapped at that moment ([`Tracker::walked_by`]).
 
 mod build;
+mod rows;
 mod space;
 
 use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 use unfreed_common::unwind::{CACHE_VERSIONS, MAX_MAPPINGS, Mapping, ProcessTable};
 
 pub use build::Built;
 use build::{Job, build};
-use space::Space;
+use rows::{Placed, Rows};
 
 use crate::bpf::Tables;
 use crate::profile::Unwind;
 use crate::target::{Modules, Range};
-use crate::unwind::cache::{Cache, Identity};
-use crate::unwind::{NoTable, Table};
+use crate::unwind::cache::Identity;
 
 /// Rows there is always room for: 32 MiB. A large browser or compiler has 2 or 3 million.
 const LEAST_ROWS: u32 = 1 << 22;
@@ -36,9 +35,6 @@ const REMEMBERED: usize = 64;
 /// it would be ready elsewhere, and its code may be about to run.
 const AT_ONCE: usize = 32 << 20;
 
-/// How long the rows of a file that is not mapped any more are kept at least: a walk may be at work.
-const GRACE: Duration = Duration::from_secs(2);
-
 /// The tables of everything that is mapped, made at once.
 pub fn tables_of(modules: &Modules, unwind: Unwind) -> Vec<Built> {
     if unwind == Unwind::FramePointers {
@@ -48,21 +44,16 @@ pub fn tables_of(modules: &Modules, unwind: Unwind) -> Vec<Built> {
 }
 
 /// How many rows there should be room for, to begin with these tables.
-pub fn room_for(tables: &[Built]) -> u32 {
+pub fn room_for(tables: &[Built], unwind: Unwind) -> u32 {
+    if unwind == Unwind::FramePointers {
+        return 1;
+    }
     let rows = tables
         .iter()
         .filter_map(|built| built.table.as_ref().ok())
         .map(|table| table.rows.len() as u32)
-        .sum::<u32>();
+        .fold(0, u32::saturating_add);
     LEAST_ROWS.max(rows.saturating_mul(2))
-}
-
-/// Where a file's rows are in the array, and the virtual address that they count from.
-#[derive(Debug, Clone, Copy)]
-struct Placed {
-    first: u32,
-    count: u32,
-    base: u64,
 }
 
 /// The unwind tables of one process.
@@ -70,12 +61,9 @@ pub struct Tracker {
     pid: u32,
     unwind: Unwind,
     tables: Tables,
-    space: Space,
-    placed: Cache<Placed>,
+    rows: Rows,
     /// Which file a module is; `None`: none that has a table.
     identities: HashMap<usize, Option<Identity>>,
-    /// When a file was last seen mapped.
-    seen: HashMap<Identity, Instant>,
     built: UnboundedSender<Built>,
     published: ProcessTable,
     /// Rows were placed since then.
@@ -86,8 +74,6 @@ pub struct Tracker {
     remembered: VecDeque<(u64, Vec<Range>)>,
     /// The version when the cache was cleared.
     cleared_at: u64,
-    /// How many files have no table for want of room.
-    pub without_room: u64,
 }
 
 impl Tracker {
@@ -97,11 +83,9 @@ impl Tracker {
         Self {
             pid,
             unwind,
-            space: Space::of(tables.room()),
+            rows: Rows::with_room(tables.room()),
             tables,
-            placed: Cache::default(),
             identities: HashMap::new(),
-            seen: HashMap::new(),
             built,
             published: ProcessTable {
                 changes_index: CHANGES_INDEX,
@@ -111,7 +95,6 @@ impl Tracker {
             owners: Vec::new(),
             remembered: VecDeque::new(),
             cleared_at: 0,
-            without_room: 0,
         }
     }
 
@@ -133,43 +116,10 @@ impl Tracker {
 
     /// Puts tables where the programs read them; they are used after the next [`Tracker::publish`].
     pub fn place(&mut self, built: impl IntoIterator<Item = Built>) {
-        for Built { identity, table } in built {
-            let placed = table.and_then(|table| self.place_rows(&table));
-            self.placed.insert(identity, placed);
+        for built in built {
+            self.rows.place(&mut self.tables, built);
             self.changed = true;
         }
-    }
-
-    fn place_rows(&mut self, table: &Table) -> Result<Placed, NoTable> {
-        let count = table.rows.len() as u32;
-        let mut first = self.space.take(count);
-        if first.is_none() {
-            self.give_back_unmapped();
-            first = self.space.take(count);
-        }
-        if first.is_none() {
-            self.without_room += 1;
-        }
-        let first = first.ok_or(NoTable::TooLarge)?;
-        self.tables.write_rows(first, &table.rows);
-        Ok(Placed {
-            first,
-            count,
-            base: table.base,
-        })
-    }
-
-    /// Gives back the rows of files that are not mapped any more.
-    fn give_back_unmapped(&mut self) {
-        self.seen.retain(|_, seen| seen.elapsed() < GRACE);
-        let (seen, space) = (&self.seen, &mut self.space);
-        self.placed.retain(|identity, placed| {
-            let keep = seen.contains_key(identity);
-            if !keep {
-                space.give_back(placed.first, placed.count);
-            }
-            keep
-        });
     }
 
     /// Brings the tables up to date with what is mapped, as it was read after [`Tracker::changes`] had
@@ -193,7 +143,7 @@ impl Tracker {
         for range in &ranges {
             mappings.extend(self.mapping(modules, range));
             if let Some(Some(identity)) = self.identities.get(&range.module) {
-                self.seen.insert(identity.clone(), Instant::now());
+                self.rows.saw(identity);
             }
         }
         mappings.truncate(MAX_MAPPINGS as usize);
@@ -235,9 +185,14 @@ impl Tracker {
         self.rows_of(range.module).map(|_| range.module)
     }
 
+    /// How many files have no table for want of room.
+    pub fn without_room(&self) -> u64 {
+        self.rows.without_room
+    }
+
     /// How many rows are in use.
     pub fn rows_in_use(&self) -> u64 {
-        self.space.used().into()
+        self.rows.in_use()
     }
 
     fn make_tables(&mut self, modules: &Modules, wait: bool) {
@@ -249,7 +204,7 @@ impl Tracker {
             let job = Job::of(modules.get(range.module));
             let identity = job.as_ref().map(|job| job.identity().clone());
             self.identities.insert(range.module, identity);
-            jobs.extend(job.filter(|job| self.placed.get(job.identity()).is_none()));
+            jobs.extend(job.filter(|job| !self.rows.knows(job.identity())));
         }
         let (now, later) = jobs
             .into_iter()
@@ -269,7 +224,7 @@ impl Tracker {
 
     fn rows_of(&self, module: usize) -> Option<&Placed> {
         let identity = self.identities.get(&module)?.as_ref()?;
-        self.placed.get(identity)?.as_ref().ok()
+        self.rows.of(identity)
     }
 
     /// `None` for memory that is no image. A file without a table is in the list all the same: the walk
