@@ -89,7 +89,8 @@ pub struct Replaced {
 pub struct Walk {
     /// The outermost frame so far.
     pub frame: Frame,
-    /// The link register of what a signal interrupted, on machines that have one.
+    /// Of what a signal interrupted: the link register, on machines that have one; else where its
+    /// registers are.
     pub link: u64,
     /// How many frames there are.
     pub depth: u64,

@@ -7,7 +7,7 @@ use unfreed_common::stack::{MAX_FRAMES, StackHeader};
 use unfreed_common::thread::Thread;
 use unfreed_common::unwind::{Frame, ProcessTable, Stop, check_frame_pointer, flag, mode};
 
-use crate::machine::{BY_FRAME_POINTER, Registers, slot_below, step};
+use crate::machine::{BY_FRAME_POINTER, Registers, follows_call, slot_below, step};
 use crate::maps::{CHANGES, CONTROL, PROCESSES};
 use crate::rules::{self, UNMAPPED};
 use crate::trampoline;
@@ -101,7 +101,7 @@ fn add_caller(how: u32, thread: &mut Thread) -> Result<(), Stop> {
     let by_pointer = rules::is_none(rule);
     if by_pointer {
         let mapped = rule.0 != UNMAPPED.0;
-        if walk.doubtful != 0 && !mapped {
+        if walk.doubtful != 0 && !mapped && !follows_call(frame.pc) {
             walk.depth -= 1;
             return Err(Stop::NoTable);
         }

@@ -22,6 +22,9 @@ pub enum Kind {
     LinkageTable = 7,
     /// A signal handler's return: the caller's registers are in the signal frame at sp.
     Signal = 8,
+    /// CFA = register + 8 * (n >> 5), where n & 31 says which register: one that only is known of a
+    /// function that was interrupted.
+    Interrupted = 9,
 }
 
 /// Kind (bits 0..4), where the caller's frame pointer is (bits 4..9), n (bits 9..32).

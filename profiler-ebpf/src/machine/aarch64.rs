@@ -111,6 +111,16 @@ pub fn step(
     aarch64::by_rule(rule, frame, link, stack)
 }
 
+/// Whether a call instruction ends at `pc`: `bl`, or `blr` with or without an authenticated pointer
+/// (Arm ARM, C6.2).
+#[inline(always)]
+pub fn follows_call(pc: u64) -> bool {
+    let Some(code) = crate::window::read_word(pc.wrapping_sub(4)) else {
+        return false;
+    };
+    code & 0xfc00_0000 == 0x9400_0000 || code & 0xfeff_f000 == 0xd63f_0000
+}
+
 /// What tells the call that led to the frame with this stack pointer.
 #[inline(always)]
 pub fn slot_below(stack_pointer: u64) -> u64 {

@@ -101,10 +101,33 @@ pub fn slot_holds(slot: u64, is_it: impl Fn(u64) -> bool) -> bool {
 pub fn step(
     rule: Rule,
     frame: &Frame,
-    _link: &mut u64,
+    link: &mut u64,
     stack: &mut impl Stack,
 ) -> Result<Frame, Stop> {
-    x86_64::by_rule(rule, frame, stack)
+    x86_64::by_rule(rule, frame, link, stack)
+}
+
+/// Whether a call instruction ends at `pc` (Intel SDM, volume 2: E8, and FF /2 in all its lengths).
+#[inline(always)]
+pub fn follows_call(pc: u64) -> bool {
+    let Some(code) = read_word(pc.wrapping_sub(8)) else {
+        return false;
+    };
+    // The last bytes of the code as they are in memory, the first one lowest.
+    let last = |count: u64| code >> (64 - 8 * count);
+    // call rel32
+    last(5) & 0xff == 0xe8
+        // call *%reg; *(%reg); *(sib)
+        || last(2) & 0xf8ff == 0xd0ff
+        || last(2) & 0xf8ff == 0x10ff
+        || last(3) & 0xffff == 0x14ff
+        // call *disp8(%reg); *disp8(sib)
+        || last(3) & 0xf8ff == 0x50ff
+        || last(4) & 0xffff == 0x54ff
+        // call *disp32(%reg); *disp32(%rip); *disp32(sib)
+        || last(6) & 0xf8ff == 0x90ff
+        || last(6) & 0xffff == 0x15ff
+        || last(7) & 0xffff == 0x94ff
 }
 
 /// Where the return address is that led to the frame with this stack pointer.

@@ -8,11 +8,10 @@ use anyhow::Context as _;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::recording::monotonic_now;
 use crate::bpf::{NewStack, Tables};
 use crate::collect::Stacks;
 use crate::profile::Unwind;
-use crate::target::{MapEvents, Module, Modules};
+use crate::target::{MapEvents, Mapped, Module, Modules};
 use crate::tracker::{self, Built, Tracker};
 
 /// How often mappings are read again at once when the process says meanwhile that they change.
@@ -56,7 +55,7 @@ impl FirstLook {
         // From before mappings are read for the first time.
         let events = MapEvents::listen().ok();
         let mut modules = Modules::of(pid, symbols);
-        modules.refresh(monotonic_now())?;
+        modules.refresh(Vec::new)?;
         let tables = tracker::tables_of(&modules, unwind);
         Ok(Self {
             pid,
@@ -92,8 +91,8 @@ impl Mappings {
     pub fn read(&mut self, wait: bool) -> anyhow::Result<()> {
         for _ in 0..READ_AGAIN {
             let changes = self.tracker.changes()?;
-            self.hear();
-            self.modules.refresh(monotonic_now())?;
+            let (events, pid) = (&mut self.events, self.pid);
+            self.modules.refresh(|| take(events, pid))?;
             self.tracker.publish(&self.modules, changes, wait)?;
             if self.tracker.changes()? == changes {
                 break;
@@ -104,10 +103,7 @@ impl Mappings {
 
     /// Takes in which files have been mapped. Returns whether any has.
     pub fn hear(&mut self) -> bool {
-        let Some(events) = &mut self.events else {
-            return false;
-        };
-        let told = events.take(self.pid);
+        let told = take(&mut self.events, self.pid);
         let any = !told.is_empty();
         self.modules.tell(told);
         any
@@ -169,4 +165,11 @@ impl Mappings {
     pub fn into_modules(self) -> Vec<Module> {
         self.modules.into_modules()
     }
+}
+
+fn take(events: &mut Option<MapEvents>, pid: u32) -> Vec<Mapped> {
+    events
+        .as_mut()
+        .map(|events| events.take(pid))
+        .unwrap_or_default()
 }

@@ -286,7 +286,7 @@ impl<'a> Recording<'a> {
         }
         let end_time = match self.bpf.ended()? {
             ended if ended.reason != ended::NO => ended.time,
-            _ => monotonic_now(),
+            _ => target::monotonic_now(),
         };
         if self.show_progress {
             progress::end();
@@ -376,11 +376,4 @@ fn watch<T: AsRawFd>(inner: T) -> anyhow::Result<AsyncFd<T>> {
     unsafe { AsyncFd::register(inner) }
         .map_err(std::io::Error::from)
         .context("watching a file descriptor")
-}
-
-/// `CLOCK_MONOTONIC` in nanoseconds, the clock of `bpf_ktime_get_ns`.
-pub(super) fn monotonic_now() -> u64 {
-    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(u64::MAX, |now| {
-        now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
-    })
 }

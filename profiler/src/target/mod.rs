@@ -120,3 +120,10 @@ fn refuse_seccomp(pid: u32, seccomp: Option<u32>) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// `CLOCK_MONOTONIC` in nanoseconds, the clock of `bpf_ktime_get_ns`.
+pub fn monotonic_now() -> u64 {
+    nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC).map_or(u64::MAX, |now| {
+        now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
+    })
+}

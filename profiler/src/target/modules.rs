@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use procfs::process::{MMPermissions, MMapPath, MemoryMap, Process as ProcFs};
 
-use super::Mapped;
 use super::module::{Module, name_of};
+use super::{Mapped, monotonic_now};
 
 /// How many mappings are remembered, those that are gone included: a compiler at run time can make any
 /// number.
@@ -98,13 +98,16 @@ impl Modules {
         }
     }
 
-    /// Reads the process's mappings again, `now` (`CLOCK_MONOTONIC`, nanoseconds). Fails when the
-    /// process has ended; what was known stays known.
-    pub fn refresh(&mut self, now: u64) -> anyhow::Result<()> {
+    /// Reads the process's mappings again. `told`: asks what the kernel has told meanwhile, oldest
+    /// first; asked after the reading, since the kernel says best when something was mapped. Fails when
+    /// the process has ended; what was known stays known.
+    pub fn refresh(&mut self, told: impl FnOnce() -> Vec<Mapped>) -> anyhow::Result<()> {
+        let now = monotonic_now();
         let process = ProcFs::new(self.pid.cast_signed())?;
         let maps = process
             .maps()
             .with_context(|| format!("reading the mappings of process {}", self.pid))?;
+        self.tell(told());
         let mut current = Vec::new();
         for map in maps {
             if map.perms.contains(MMPermissions::EXECUTE) {
@@ -117,7 +120,7 @@ impl Modules {
                     module,
                     since: self.read_at,
                 };
-                self.remember(range);
+                self.found(range, now);
                 current.push(range);
             }
         }
@@ -137,13 +140,14 @@ impl Modules {
     pub fn tell(&mut self, events: Vec<Mapped>) {
         for event in events {
             let module = self.module_of_event(&event);
-            self.remember(Range {
+            let range = Range {
                 start: event.start,
                 end: event.end,
                 file_offset: event.file_offset,
                 module,
                 since: event.time,
-            });
+            };
+            self.remember(range);
         }
     }
 
@@ -152,20 +156,35 @@ impl Modules {
         &self.current
     }
 
-    /// Enters a range, unless it is what is known to be there.
+    /// Enters a range that was found at a reading which `began` at this time.
+    fn found(&mut self, mut range: Range, began: u64) {
+        let mut known = self.remembered.iter().rev();
+        if let Some(newest) = known.find(|known| known.overlaps(&range)) {
+            if newest.since >= began {
+                // It has been replaced since then, or the kernel has told of it.
+                return;
+            }
+            range.since = range.since.max(newest.since + 1);
+        }
+        self.remember(range);
+    }
+
+    /// Enters a range at its time, unless it is what is known to have been there.
     fn remember(&mut self, range: Range) {
-        let newest = self
+        // What the kernel tells comes from each processor in order, but not from all together.
+        let at = self
             .remembered
-            .iter()
-            .rev()
-            .find(|known| known.overlaps(&range));
-        if newest.is_some_and(|known| range.is_same_as(known)) {
+            .partition_point(|known| known.since <= range.since);
+        let mut before = self.remembered[..at].iter().rev();
+        if let Some(newest) = before.find(|known| known.overlaps(&range))
+            && range.is_same_as(newest)
+        {
             return;
         }
-        if self.remembered.len() == MAX_REMEMBERED {
+        self.remembered.insert(at, range);
+        if self.remembered.len() > MAX_REMEMBERED {
             self.remembered.drain(..MAX_REMEMBERED / 2);
         }
-        self.remembered.push(range);
     }
 
     /// The mapping that held `address` at this time (`CLOCK_MONOTONIC`, nanoseconds).

@@ -84,9 +84,41 @@ fn followed<'data, S: UnwindSection<Bytes<'data>>>(
             } => (Kind::LinkageTable, u32::try_from(n).ok()?),
             _ => return None,
         },
-        Cfa::Register(..) | Cfa::Unknown => return None,
+        // Until the register is saved, or after: compilers' r10 where the stack is realigned, the
+        // loader's rbx. No call is made meanwhile, or the register is not known any more.
+        Cfa::Register(register, offset) => {
+            let register = in_signal_frame(register)?;
+            (
+                Kind::Interrupted,
+                words(offset)?.checked_mul(32)? | register,
+            )
+        }
+        Cfa::Unknown => return None,
     };
     Rule::new(kind, n, saved)
+}
+
+/// Which word of `struct sigcontext_64` the register is.
+fn in_signal_frame(register: Register) -> Option<u32> {
+    const ORDER: [Register; 15] = [
+        X86_64::R8,
+        X86_64::R9,
+        X86_64::R10,
+        X86_64::R11,
+        X86_64::R12,
+        X86_64::R13,
+        X86_64::R14,
+        X86_64::R15,
+        X86_64::RDI,
+        X86_64::RSI,
+        X86_64::RBP,
+        X86_64::RBX,
+        X86_64::RDX,
+        X86_64::RAX,
+        X86_64::RCX,
+    ];
+    let position = ORDER.iter().position(|it| *it == register)?;
+    u32::try_from(position).ok()
 }
 
 /// How many words these bytes are.

@@ -156,6 +156,17 @@ fn expected_x86_64(function: &Function, columns: &Columns, rule: Rule) -> Rule {
         Some(("rbp", offset)) if offset % 8 == 0 => {
             Rule::new(Kind::FramePointer, (offset / 8) as u32, saved)
         }
+        Some((register, offset)) if offset % 8 == 0 => {
+            let order = [
+                "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi", "rbp", "rbx",
+                "rdx", "rax", "rcx",
+            ];
+            let position = order.iter().position(|name| *name == register);
+            position.and_then(|position| {
+                let n = (offset / 8) as u32 * 32 + position as u32;
+                Rule::new(Kind::Interrupted, n, saved)
+            })
+        }
         _ => None,
     };
     made.unwrap_or(Rule::UNSUPPORTED)

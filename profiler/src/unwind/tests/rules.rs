@@ -51,12 +51,17 @@ fn registers() {
         rule(&[0x0e, 0x80, 0x80, 0x80, 1]),
         some(Kind::StackPointer, 1 << 18, 0)
     );
+    // r10, of which GCC makes frames that are realigned; rbx + 16, as in the loader
+    let r10 = some(Kind::Interrupted, 2, 0);
+    assert_eq!(rule(&[0x0c, 10, 0]), r10);
+    let rbx = some(Kind::Interrupted, 2 << 5 | 0b1011, 0);
+    assert_eq!(rule(&[0x0c, 3, 16]), rbx);
     for unsupported in [
         // 64 MiB and a multiple of 4
         &[0x0e, 0x80, 0x80, 0x80, 0x20][..],
         &[0x0e, 12],
-        // r10, of which GCC makes frames that are realigned
-        &[0x0c, 10, 0],
+        // xmm0, which is no word
+        &[0x0c, 17, 0],
         // return address at CFA - 16, and in rcx
         &[0x80 | 16, 2],
         &[0x09, 16, 2],
