@@ -1,9 +1,11 @@
 //! The test suite: one file for each behaviour.
 
+mod chains;
 mod endings;
 mod errors;
 mod exits;
 mod heap_matrix;
+mod judge;
 mod losses;
 mod modules;
 mod recorded;
@@ -12,3 +14,5 @@ mod scale;
 mod session;
 mod symbols;
 mod toolchain;
+mod unwinding;
+mod whole;

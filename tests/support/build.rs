@@ -23,6 +23,16 @@ pub const FLAGS: &[&str] = &[
     "-Werror",
 ];
 
+/// What distributions use: no frame pointers, and calls at the end of a function become jumps.
+pub const FRAMELESS: &[&str] = &[
+    "-O2",
+    "-g",
+    "-fomit-frame-pointer",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+];
+
 /// How a C or C++ program is linked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Linkage {
@@ -42,6 +52,8 @@ enum Recipe {
     Program(&'static str, Linkage),
     Plugin(&'static str, Linkage),
     Rust(&'static str),
+    Frameless(&'static str, Linkage),
+    FramelessRust(&'static str),
 }
 
 type Built = Arc<OnceLock<Result<PathBuf, String>>>;
@@ -59,6 +71,17 @@ pub fn plugin(name: &'static str, linkage: Linkage) -> Result<PathBuf> {
 /// The executable of `programs/rust-ledger` with this feature; none when it is empty.
 pub fn rust(feature: &'static str) -> Result<PathBuf> {
     once(Recipe::Rust(feature))
+}
+
+/// The executable of `programs/NAME.c` or `programs/NAME.cc`, without frame pointers and with what
+/// it needs to know its chains of callers.
+pub fn frameless(name: &'static str, linkage: Linkage) -> Result<PathBuf> {
+    once(Recipe::Frameless(name, linkage))
+}
+
+/// The same of `programs/NAME.rs`.
+pub fn frameless_rust(name: &'static str) -> Result<PathBuf> {
+    once(Recipe::FramelessRust(name))
 }
 
 fn once(recipe: Recipe) -> Result<PathBuf> {
@@ -80,13 +103,23 @@ fn build(recipe: Recipe) -> Result<PathBuf> {
     std::fs::create_dir_all(&directory)
         .with_context(|| format!("creating {}", directory.display()))?;
     match recipe {
-        Recipe::Program(name, linkage) => compile(&directory, name, linkage, false),
-        Recipe::Plugin(name, linkage) => compile(&directory, name, linkage, true),
+        Recipe::Program(name, linkage) => compile(&directory, name, linkage, Kind::Program),
+        Recipe::Plugin(name, linkage) => compile(&directory, name, linkage, Kind::Plugin),
+        Recipe::Frameless(name, linkage) => compile(&directory, name, linkage, Kind::Frameless),
+        Recipe::FramelessRust(name) => rustc(&directory, name),
         Recipe::Rust(feature) => cargo(&directory, feature),
     }
 }
 
-fn compile(directory: &Path, name: &str, linkage: Linkage, plugin: bool) -> Result<PathBuf> {
+/// What a C or C++ source becomes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Program,
+    Plugin,
+    Frameless,
+}
+
+fn compile(directory: &Path, name: &str, linkage: Linkage, kind: Kind) -> Result<PathBuf> {
     let sources = paths::sources();
     let cplusplus = sources.join(format!("{name}.cc"));
     let source = if cplusplus.exists() {
@@ -105,10 +138,14 @@ fn compile(directory: &Path, name: &str, linkage: Linkage, plugin: bool) -> Resu
         Linkage::Musl => "-musl",
         Linkage::MuslStatic => "-musl-static",
     };
-    let extension = if plugin { ".so" } else { "" };
+    let extension = if kind == Kind::Plugin { ".so" } else { "" };
+    let flags = match kind {
+        Kind::Program | Kind::Plugin => FLAGS,
+        Kind::Frameless => FRAMELESS,
+    };
     let mut command = Command::new(compiler);
-    command.args(FLAGS).arg(source);
-    if plugin {
+    command.args(flags).arg(source);
+    if kind == Kind::Plugin {
         command.args(["-shared", "-fPIC"]);
     } else {
         // g++ takes the ledger for C, too.
@@ -117,6 +154,9 @@ fn compile(directory: &Path, name: &str, linkage: Linkage, plugin: bool) -> Resu
             .arg(sources.join("ledger.c"))
             .args(["-pthread", "-rdynamic"]);
     }
+    if kind == Kind::Frameless {
+        command.arg(sources.join("chain_shadow.c"));
+    }
     if matches!(linkage, Linkage::Static | Linkage::MuslStatic) {
         command.args(["-static", "-DLEDGER_STATIC"]);
     }
@@ -124,6 +164,37 @@ fn compile(directory: &Path, name: &str, linkage: Linkage, plugin: bool) -> Resu
         &directory.join(format!("{name}{suffix}{extension}")),
         |output| run(command.arg("-o").arg(output), package),
     )
+}
+
+/// With the C of its ledger linked in.
+fn rustc(directory: &Path, name: &str) -> Result<PathBuf> {
+    let sources = paths::sources();
+    let mut objects = Vec::new();
+    for part in ["ledger", "chain_shadow"] {
+        let object = directory.join(format!("{part}.o"));
+        let mut command = Command::new("gcc");
+        command
+            .args(FRAMELESS)
+            .arg("-c")
+            .arg(sources.join(format!("{part}.c")));
+        objects.push(in_place(&object, |output| {
+            run(command.arg("-o").arg(output), "gcc")
+        })?);
+    }
+    let mut command = Command::new("rustc");
+    command
+        .args(["-O", "-g", "--edition", "2024"])
+        .args(["-C", "force-frame-pointers=no"])
+        .args(["-C", "symbol-mangling-version=v0"]);
+    for object in &objects {
+        command
+            .arg("-C")
+            .arg(format!("link-arg={}", object.display()));
+    }
+    command.arg(sources.join(format!("{name}.rs")));
+    in_place(&directory.join(name), |output| {
+        run(command.arg("-o").arg(output), "rustc")
+    })
 }
 
 /// In a target directory of its own: its features and flags are of no use to any other package.

@@ -5,8 +5,10 @@
 //! that is read, never a time that is waited.
 
 pub mod build;
+pub mod chain;
 pub mod child;
 pub mod compare;
+pub mod gdb;
 pub mod ledger;
 pub mod matrix;
 pub mod paths;

@@ -152,7 +152,8 @@ impl Allocator {
             .find(|allocator| allocator.name() == name)
     }
 
-    fn preload(self) -> Result<Option<PathBuf>> {
+    /// The library to preload for it, where there is one.
+    pub fn preload(self) -> Result<Option<PathBuf>> {
         let (library, package) = match self {
             Jemalloc => ("libjemalloc.so.2", "libjemalloc2"),
             Tcmalloc => ("libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"),
@@ -169,7 +170,8 @@ impl Allocator {
             })
     }
 
-    fn linkage(self) -> Linkage {
+    /// How a C or C++ program has to be linked for it.
+    pub fn linkage(self) -> Linkage {
         match self {
             GlibcStatic => Linkage::Static,
             Musl => Linkage::Musl,

@@ -1,6 +1,7 @@
 //! Development tasks: `cargo xtask --help`.
 
 mod accuracy;
+mod bench;
 mod demo;
 mod dist;
 mod lint;
@@ -36,6 +37,8 @@ enum Task {
     Dist,
     /// Measure unfreed against programs that count for themselves; writes docs/accuracy.md
     Accuracy,
+    /// Measure what recording costs, by frame pointers and by unwind tables; writes docs/benchmark.md
+    Bench,
 }
 
 fn main() -> ExitCode {
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::task(),
         Task::Dist => dist::task(),
         Task::Accuracy => accuracy::task(),
+        Task::Bench => bench::task(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,2 @@
+/* The same, compiled without frame pointers. */
+#include "bench_pairs.c"

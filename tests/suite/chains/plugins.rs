@@ -1,0 +1,136 @@
+//! Plugins that come and go a thousand times while the program allocates: every byte at the plugin's
+//! function that took it, and no frame is another file's.
+//!
+//! Each function takes blocks of a size of its own, so that the truth about a stack is known by what
+//! it weighs, whatever its frames say.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use unfreed_tests::build::{self, FRAMELESS, Linkage};
+use unfreed_tests::chain::{self, Chains, Names, Stack, Walked};
+use unfreed_tests::ledger::Weight;
+use unfreed_tests::matrix::Allocator;
+
+use super::Outcome;
+use super::rules::missing;
+use crate::toolchain;
+
+/// Name, bytes of the frames of its two functions, bytes of its blocks. The first two are alike in
+/// everything that a mapping shows.
+const PLUGINS: [(&str, u32, u32, u32); 3] = [
+    ("alpha", 24, 4000, 1001),
+    ("bravo", 4000, 24, 2001),
+    ("gamma", 600, 1200, 3001),
+];
+
+const ROUNDS: i64 = 1000;
+
+fn plugin(directory: &Path, index: usize) -> Result<PathBuf> {
+    let (name, left, right, bytes) = PLUGINS[index];
+    let output = directory.join(format!("{name}.so"));
+    let defined = [
+        format!("-DPLUGIN={name}"),
+        format!("-DLEFT={left}"),
+        format!("-DRIGHT={right}"),
+        format!("-DBYTES={bytes}"),
+    ];
+    let defined = defined.iter().map(String::as_str);
+    let options: Vec<&str> = FRAMELESS.iter().copied().chain(defined).collect();
+    toolchain::library("chain_plugin.c", &output, &options)?;
+    Ok(output)
+}
+
+/// The chain of the only function that takes blocks of this stack's size.
+fn truth<'a>(stack: &Stack, chains: &'a Chains) -> Option<&'a Names> {
+    let size_of = |Weight { bytes, count }: Weight| {
+        (count > 0 && bytes.is_multiple_of(count)).then(|| bytes / count)
+    };
+    let size = size_of(stack.weight())?;
+    let mut chains = chains.expected.iter();
+    let found = chains.find(|(_, chain)| size_of(chain.outstanding) == Some(size));
+    found.map(|(names, _)| names)
+}
+
+/// What is wrong with one stack.
+fn doubt(stack: &Stack, chains: &Chains) -> Option<&'static str> {
+    let names = stack.names();
+    let Some(truth) = truth(stack, chains) else {
+        // The loader's own blocks, and the C library's.
+        let mut all = chains.expected.keys();
+        let known = all.any(|whole| chain::is_part(&names, whole));
+        return (!known).then_some("a frame is invented");
+    };
+    if stack.is_doubtful() {
+        return (!chain::is_part(&names, truth)).then_some("a frame is wrong");
+    }
+    let known = stack.physical().all(|frame| frame.module.is_some());
+    (names != *truth || !known).then_some("not the chain that took the block")
+}
+
+fn wrong(chains: &Chains, walked: &Walked) -> Vec<String> {
+    let expected = chains.by_function();
+    let expected = expected.iter().map(|(name, weight)| (name, *weight));
+    let mut wrong = missing(expected, &chain::by_function(&walked.by_chain()));
+    let never = |names: &&Names| {
+        let mut stacks = walked.stacks.iter();
+        !stacks.any(|stack| !stack.is_doubtful() && stack.names() == **names)
+    };
+    let never_whole = chains.expected.keys().filter(never);
+    wrong.extend(never_whole.map(|names| format!("never whole: {names:?}")));
+    wrong.extend(walked.stacks.iter().filter_map(|stack| {
+        let why = doubt(stack, chains)?;
+        Some(format!("{why}: {}: {}", stack.weight(), stack.line()))
+    }));
+    wrong
+}
+
+/// These take turns, while another thread does the same with `other`.
+fn check(turns: &[usize], other: Option<usize>) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let plugin = |index| plugin(directory.path(), index);
+    let other = match other {
+        Some(index) => plugin(index)?,
+        None => PathBuf::from("-"),
+    };
+    let rounds = PathBuf::from(ROUNDS.to_string());
+    let turns = turns
+        .iter()
+        .map(|index| plugin(*index))
+        .collect::<Result<Vec<_>>>()?;
+    let mut arguments = vec![Path::new("-"), &rounds, &other];
+    arguments.extend(turns.iter().map(PathBuf::as_path));
+    let path = build::frameless("chain_plugins", Linkage::Dynamic)?;
+    let outcome = Outcome::of(&path, Allocator::Glibc, &arguments)?;
+    let notes = &outcome.chains.notes;
+    let note = |name: &str| notes.get(name).copied().context("a note is missing");
+    ensure!(note("loads")? >= ROUNDS, "loaded too rarely: {notes:?}");
+    if turns.len() > 1 {
+        let often = ROUNDS / 2;
+        ensure!(
+            note("taken_over")? > often,
+            "hardly any address came again: {notes:?}"
+        );
+    } else {
+        ensure!(
+            note("addresses")? < ROUNDS / 2,
+            "hardly any address came again: {notes:?}"
+        );
+    }
+    outcome.judge(wrong(&outcome.chains, &outcome.walked))
+}
+
+#[test]
+fn a_plugin_loaded_a_thousand_times_is_exact() -> Result<()> {
+    check(&[0], None)
+}
+
+#[test]
+fn two_plugins_that_take_turns_at_one_address_are_exact() -> Result<()> {
+    check(&[0, 1], None)
+}
+
+#[test]
+fn plugins_loaded_by_two_threads_at_the_same_time_are_exact() -> Result<()> {
+    check(&[0, 1], Some(2))
+}
