@@ -39,7 +39,7 @@ fn word(window: &mut Window, sp: u64, address: u64) -> Option<u64> {
     if let Some(word) = held(window, address) {
         return Some(word);
     }
-    if address & 7 != 0 {
+    if !address.is_multiple_of(8) {
         return read_single(window, address);
     }
     let start = if address.wrapping_sub(sp) < BYTES / 2 {
@@ -54,7 +54,7 @@ fn word(window: &mut Window, sp: u64, address: u64) -> Option<u64> {
 #[inline(always)]
 fn held(window: &Window, address: u64) -> Option<u64> {
     let offset = address.wrapping_sub(window.start);
-    if offset & 7 == 0 && offset < window.length {
+    if offset.is_multiple_of(8) && offset < window.length {
         let index = (offset >> 3) as usize & (WINDOW_WORDS - 1);
         return Some(window.words[index]);
     }

@@ -63,6 +63,10 @@ impl Registers {
 
     /// Where the function entered will return to, as no return probe has changed it yet.
     #[inline(always)]
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "on other machines it has to be read from the stack"
+    )]
     pub fn return_address(self) -> Option<u64> {
         // SAFETY: as in `argument`.
         Some(aarch64::without_signature(unsafe { (*self.0).regs[LINK] }))
