@@ -80,7 +80,10 @@ impl Stacks {
             frames.push(RawFrame {
                 module,
                 address: address_in,
-                is_return: index > 0 && !stack.is_interrupted(index),
+                // A handler returns to the start of what restores the interrupted function.
+                is_return: index > 0
+                    && !stack.is_interrupted(index)
+                    && !stack.is_interrupted(index + 1),
             });
             // The table was of what had been mapped there before: what lies further out is wrong. (The
             // innermost frame was not left by a table.)

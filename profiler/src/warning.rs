@@ -29,6 +29,13 @@ pub enum Warning {
         /// Its path.
         module: String,
     },
+    /// A module has no unwind information that can be used.
+    NoUnwindTable {
+        /// Its path.
+        module: String,
+        /// Why.
+        reason: String,
+    },
     /// There was no room for the unwind tables of some modules.
     TablesFull {
         /// How many.
@@ -64,6 +71,11 @@ impl fmt::Display for Warning {
                 f,
                 "{module} defines an allocator and was loaded during the recording: what it \
                  allocated before its probes were attached is not counted; record again to have it"
+            ),
+            Self::NoUnwindTable { module, reason } => write!(
+                f,
+                "no unwind info for {module} ({reason}): through its code stacks follow frame \
+                 pointers, and callers can be missing or stacks cut"
             ),
             Self::TablesFull { modules } => write!(
                 f,

@@ -1,5 +1,6 @@
 //! The ways to walk a stack, what they need of a program, and that each report says how well it went.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -28,6 +29,7 @@ struct Walked {
     unwinding: Value,
     cut: Option<String>,
     approximate: bool,
+    warnings: String,
     text: String,
 }
 
@@ -36,8 +38,12 @@ impl Walked {
     fn of(options: &[&str], unwind: &str) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let program = directory.path().join("unwind_kinds");
-        // The start files, which have frame pointers and tables or not as the C library was made.
         toolchain::compile("unwind_kinds.c", &program, options)?;
+        Self::record(&program, unwind)
+    }
+
+    fn record(program: &Path, unwind: &str) -> Result<Self> {
+        let directory = tempfile::tempdir()?;
         let text = directory.path().join("heap.txt");
         let output = text.to_string_lossy();
         let more = ["--unwind", unwind, "-o", &output];
@@ -56,6 +62,7 @@ impl Walked {
             unwinding: result["unwinding"].clone(),
             cut: stack["cut"].as_str().map(str::to_owned),
             approximate: stack["approximate"] == true,
+            warnings: result["warnings"].to_string(),
             text: std::fs::read_to_string(text)?,
         })
     }
@@ -127,4 +134,27 @@ fn with_neither_a_stack_is_cut_and_nothing_is_invented() -> Result<()> {
         walked.check("said", walked.unwinding["mode"] == unwind)?;
     }
     Ok(())
+}
+
+#[test]
+fn a_file_whose_unwind_information_is_damaged_is_named() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let program = directory.path().join("unwind_kinds");
+    toolchain::compile("unwind_kinds.c", &program, &[FRAME_POINTERS, "-g0"])?;
+    let damaged = directory.path().join("damaged");
+    let noise = directory.path().join("noise");
+    std::fs::write(&noise, [0x0f; 600])?;
+    let section = format!(".eh_frame={}", noise.display());
+    let mut objcopy = Command::new("objcopy");
+    objcopy.args(["--update-section", &section]);
+    toolchain::succeed(objcopy.arg(&program).arg(&damaged))?;
+    let walked = Walked::record(&damaged, "auto")?;
+    let named = format!("no unwind info for {}", damaged.display());
+    walked.check("warned of", walked.warnings.contains(&named))?;
+    walked.check(
+        "walked all the same",
+        walked.is_whole() && walked.approximate,
+    )?;
+    let sound = Walked::record(&program, "auto")?;
+    sound.check("without a warning", sound.warnings == "[]")
 }

@@ -51,6 +51,8 @@ pub struct Unwinding {
     /// Of those, not to the end, by reason.
     #[serde(default)]
     pub cut: BTreeMap<String, u64>,
+    /// Rows of unwind tables in use at the end.
+    pub table_rows: u64,
 }
 
 /// One stack and its weight.

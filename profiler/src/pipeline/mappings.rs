@@ -13,6 +13,7 @@ use crate::collect::Stacks;
 use crate::profile::Unwind;
 use crate::target::{MapEvents, Mapped, Module, Modules};
 use crate::tracker::{self, Built, Tracker};
+use crate::warning::Warning;
 
 /// How often mappings are read again at once when the process says meanwhile that they change.
 const READ_AGAIN: usize = 4;
@@ -156,9 +157,20 @@ impl Mappings {
         self.tracker.rows_in_use()
     }
 
-    /// How many files have no unwind table for want of room.
-    pub fn without_room(&self) -> u64 {
-        self.tracker.without_room()
+    /// What is doubtful about the stacks for want of unwind tables.
+    pub fn warnings(&self) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        for (module, reason) in self.tracker.without_table() {
+            warnings.push(Warning::NoUnwindTable {
+                module: self.modules.get(module).path.clone(),
+                reason: reason.to_string(),
+            });
+        }
+        let modules = self.tracker.without_room();
+        if modules > 0 {
+            warnings.push(Warning::TablesFull { modules });
+        }
+        warnings
     }
 
     /// All modules there are or were.

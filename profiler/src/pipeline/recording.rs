@@ -319,10 +319,6 @@ impl<'a> Recording<'a> {
                 count,
                 advice: loss.advice(),
             });
-        let without_room = mappings.without_room();
-        let full = (without_room > 0).then_some(Warning::TablesFull {
-            modules: without_room,
-        });
         let raw = RawProfile {
             view: View::Heap,
             mode: settings.mode,
@@ -342,7 +338,10 @@ impl<'a> Recording<'a> {
                 table_rows: mappings.table_rows(),
                 ..counted.unwinding
             },
-            warnings: lost.chain(heap.warnings).chain(full).collect(),
+            warnings: lost
+                .chain(heap.warnings)
+                .chain(mappings.warnings())
+                .collect(),
             losses: losses
                 .iter()
                 .map(|&(loss, count)| (loss.name().to_owned(), count))

@@ -20,6 +20,7 @@ use rows::{Placed, Rows};
 use crate::bpf::Tables;
 use crate::profile::Unwind;
 use crate::target::{Modules, Range};
+use crate::unwind::NoTable;
 use crate::unwind::cache::Identity;
 
 /// Rows there is always room for: 32 MiB. A large browser or compiler has 2 or 3 million.
@@ -125,10 +126,9 @@ impl Tracker {
     /// Brings the tables up to date with what is mapped, as it was read after [`Tracker::changes`] had
     /// answered `changes`. `wait`: makes new tables at once; else they are made meanwhile.
     pub fn publish(&mut self, modules: &Modules, changes: u64, wait: bool) -> anyhow::Result<()> {
-        if self.unwind == Unwind::FramePointers {
-            return Ok(());
+        if self.unwind != Unwind::FramePointers {
+            self.make_tables(modules, wait);
         }
-        self.make_tables(modules, wait);
         let mut ranges = modules.current().to_vec();
         ranges.sort_by_key(|range| range.start);
         let newest = self.remembered.back();
@@ -188,6 +188,20 @@ impl Tracker {
     /// How many files have no table for want of room.
     pub fn without_room(&self) -> u64 {
         self.rows.without_room
+    }
+
+    /// The modules that are ELF files and have no table, and why.
+    pub fn without_table(&self) -> Vec<(usize, NoTable)> {
+        let mut without = self
+            .identities
+            .iter()
+            .filter_map(|(&module, identity)| {
+                let why = self.rows.why_not(identity.as_ref()?)?;
+                (why != NoTable::NotElf64).then_some((module, why))
+            })
+            .collect::<Vec<_>>();
+        without.sort_by_key(|&(module, _)| module);
+        without
     }
 
     /// How many rows are in use.

@@ -12,12 +12,14 @@ use crate::unwind::{NoTable, Table};
 /// How long the rows of a file that is not mapped any more are kept at least: a walk may be at work.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Where a file's rows are in the array, and the virtual address that they count from.
+/// Where a file's rows are in the array, the virtual address that they count from, and whether any of
+/// them is from the file.
 #[derive(Debug, Clone, Copy)]
 pub struct Placed {
     pub first: u32,
     pub count: u32,
     pub base: u64,
+    described: bool,
 }
 
 /// The files that have rows.
@@ -64,6 +66,7 @@ impl Rows {
             first,
             count,
             base: table.base,
+            described: table.described,
         })
     }
 
@@ -88,6 +91,15 @@ impl Rows {
     /// The rows of a file; `None` when it has none.
     pub fn of(&self, identity: &Identity) -> Option<&Placed> {
         self.placed.get(identity)?.as_ref().ok()
+    }
+
+    /// Why there is nothing of a file's own in its rows; `None` when there is, or when it has not been
+    /// looked at.
+    pub fn why_not(&self, identity: &Identity) -> Option<NoTable> {
+        match self.placed.get(identity)? {
+            Ok(placed) => (!placed.described).then_some(NoTable::Nothing),
+            Err(why) => Some(*why),
+        }
     }
 
     /// The file is mapped now.

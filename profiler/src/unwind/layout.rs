@@ -139,6 +139,11 @@ impl Layout {
             .collect()
     }
 
+    /// Whether nothing has settled.
+    pub fn is_empty(&self) -> bool {
+        self.settled == 0
+    }
+
     /// The table of what has settled.
     pub fn into_table(self) -> Result<Table, NoTable> {
         let functions = &self.functions[..self.settled];
@@ -178,6 +183,7 @@ impl Layout {
         }
         rows.shrink_to_fit();
         Ok(Table {
+            described: true,
             rows,
             base: self.base,
         })

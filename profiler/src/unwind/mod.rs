@@ -33,6 +33,8 @@ pub struct Table {
     pub rows: Vec<Row>,
     /// The virtual address that rows count from: what is executable begins there.
     pub base: u64,
+    /// Whether the file describes any function. If not, there is only what is known without.
+    pub described: bool,
 }
 
 /// Why there is no table for a file. Each is a fact about the file, so asking again is of no use.
@@ -48,7 +50,7 @@ pub enum NoTable {
     #[error("malformed {0}")]
     Malformed(&'static str),
     /// There is no code, or nothing describes it.
-    #[error("it has neither .eh_frame nor .debug_frame for its code")]
+    #[error("neither its .eh_frame nor its .debug_frame says anything about its code")]
     Nothing,
     /// More rows than [`unfreed_common::unwind::MAX_ROWS`], or code that is not within 4 GiB.
     #[error("larger than unwind tables can be")]
@@ -100,8 +102,12 @@ impl Table {
                 layout.settle();
             }
         }
+        let described = !layout.is_empty();
         gaps::fill(&elf, &mut layout)?;
-        layout.into_table()
+        Ok(Self {
+            described,
+            ..layout.into_table()?
+        })
     }
 }
 

@@ -72,20 +72,29 @@ pub fn losses(profile: &Profile) -> String {
     format!("{} {were} lost ({reasons})", human::counted(lost, "event"))
 }
 
-/// How many of the stacks are whole: `99.98 % whole (depth 2, no_table 3), 0.01 % approximate`.
+/// How many of the stacks are whole: `99.9% whole`.
+pub fn whole(profile: &Profile) -> String {
+    let Unwinding {
+        walked, complete, ..
+    } = profile.unwinding;
+    if walked == 0 {
+        return "none was walked".to_owned();
+    }
+    format!("{} whole", human::share(complete, walked))
+}
+
+/// The same with the reasons: `99.9% whole; cut: depth 2, no_table 3; 0.1% in part by frame pointers`.
 pub fn stacks(profile: &Profile) -> String {
     let Unwinding {
         mode,
         walked,
-        complete,
+        complete: _,
         approximate,
         cut,
         lost,
         table_rows: _,
     } = &profile.unwinding;
-    if *walked == 0 {
-        return "none was walked".to_owned();
-    }
+    let mut text = whole(profile);
     let mut reasons = cut
         .iter()
         .map(|(reason, count)| format!("{reason} {}", human::count(*count)))
@@ -93,7 +102,6 @@ pub fn stacks(profile: &Profile) -> String {
     if *lost > 0 {
         reasons.push(format!("lost {}", human::count(*lost)));
     }
-    let mut text = format!("{} whole", human::share(*complete, *walked));
     if !reasons.is_empty() {
         text = format!("{text}; cut: {}", reasons.join(", "));
     }
@@ -152,5 +160,32 @@ mod tests {
             losses(&profile),
             "2,001 events were lost (live_full 1, stack_failed 2,000)"
         );
+    }
+
+    #[test]
+    fn stacks_that_are_not_whole_have_a_reason() {
+        let mut profile = sample::profile();
+        profile.unwinding.walked = 10_000;
+        profile.unwinding.complete = 9_995;
+        assert_eq!(
+            stacks(&profile),
+            "99.9% whole; cut: depth 2, no_table 3; 0.1% in part by frame pointers"
+        );
+        profile.unwinding.lost = 7;
+        profile.unwinding.approximate = 0;
+        profile.unwinding.mode = Unwind::FramePointers;
+        assert_eq!(
+            stacks(&profile),
+            "99.9% whole; cut: depth 2, no_table 3, lost 7 \
+             (frame pointers only: callers can be missing)"
+        );
+        profile.unwinding = Unwinding {
+            walked: 3,
+            complete: 3,
+            ..Unwinding::default()
+        };
+        assert_eq!(stacks(&profile), "100.0% whole");
+        profile.unwinding = Unwinding::default();
+        assert_eq!(stacks(&profile), "none was walked");
     }
 }

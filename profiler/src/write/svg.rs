@@ -78,7 +78,8 @@ fn titles(profile: &Profile, options: &Options) -> (String, String) {
         summary::weight(summary::total(profile), profile.view),
         losses(profile.lost()),
     );
-    let mut below = vec![summary::reconciliation(profile)];
+    let stacks = format!("stacks: {}", summary::whole(profile));
+    let mut below = vec![summary::reconciliation(profile), stacks];
     let title = match &options.title {
         Some(title) => {
             below.insert(0, facts);
@@ -107,7 +108,8 @@ fn losses(lost: u64) -> String {
 
 /// What has no room above the graph, in a comment: there `--` would end it, or be an error.
 fn notes(profile: &Profile) -> String {
-    let mut notes = vec![summary::losses(profile)];
+    let stacks = format!("stacks: {}", summary::stacks(profile));
+    let mut notes = vec![summary::losses(profile), stacks];
     notes.extend(profile.warnings.iter().map(ToString::to_string));
     let mut notes = name::clean(&notes.join("; ")).into_owned();
     while notes.contains("--") {

@@ -86,14 +86,14 @@ fn wrong(chains: &Chains, walked: &Walked) -> Vec<String> {
 }
 
 /// These take turns, while another thread does the same with `other`.
-fn check(turns: &[usize], other: Option<usize>) -> Result<()> {
+fn run(turns: &[usize], other: Option<usize>, rounds: i64) -> Result<Outcome> {
     let directory = tempfile::tempdir()?;
     let plugin = |index| plugin(directory.path(), index);
     let other = match other {
         Some(index) => plugin(index)?,
         None => PathBuf::from("-"),
     };
-    let rounds = PathBuf::from(ROUNDS.to_string());
+    let rounds = PathBuf::from(rounds.to_string());
     let turns = turns
         .iter()
         .map(|index| plugin(*index))
@@ -101,7 +101,11 @@ fn check(turns: &[usize], other: Option<usize>) -> Result<()> {
     let mut arguments = vec![Path::new("-"), &rounds, &other];
     arguments.extend(turns.iter().map(PathBuf::as_path));
     let path = build::frameless("chain_plugins", Linkage::Dynamic)?;
-    let outcome = Outcome::of(&path, Allocator::Glibc, &arguments)?;
+    Outcome::of(&path, Allocator::Glibc, &arguments)
+}
+
+fn check(turns: &[usize], other: Option<usize>) -> Result<()> {
+    let outcome = run(turns, other, ROUNDS)?;
     let notes = &outcome.chains.notes;
     let note = |name: &str| notes.get(name).copied().context("a note is missing");
     ensure!(note("loads")? >= ROUNDS, "loaded too rarely: {notes:?}");
@@ -118,6 +122,14 @@ fn check(turns: &[usize], other: Option<usize>) -> Result<()> {
         );
     }
     outcome.judge(wrong(&outcome.chains, &outcome.walked))
+}
+
+#[test]
+fn the_tables_do_not_grow_with_every_load() -> Result<()> {
+    let rows = |rounds| run(&[0, 1], None, rounds).map(|it| it.walked.unwinding.table_rows);
+    let (few, many) = (rows(10)?, rows(ROUNDS)?);
+    ensure!(few > 0 && many == few, "{few} rows, then {many}");
+    Ok(())
 }
 
 #[test]
