@@ -25,14 +25,21 @@ struct Outcome {
 
 impl Outcome {
     /// Runs a program while unfreed records it. The program's first argument is where it writes its
-    /// chains, these are the others.
-    fn of(path: &Path, allocator: Allocator, arguments: &[&Path]) -> Result<Self> {
+    /// chains, these are the others. `options` are unfreed's.
+    fn of(
+        path: &Path,
+        allocator: Allocator,
+        arguments: &[&Path],
+        options: &[&str],
+    ) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let written = directory.path().join("chains.json");
         let output = directory.path().join("walked.json");
         let arguments = [&[&*written], arguments].concat();
         let mut program = Program::start(path, arguments, allocator.preload()?.as_deref())?;
-        let unfreed = Unfreed::heap(program.pid(), &["-o", &output.to_string_lossy()])?;
+        let output_path = output.to_string_lossy();
+        let options = [&["-o", &*output_path], options].concat();
+        let unfreed = Unfreed::heap(program.pid(), &options)?;
         let ledger = program.run()?;
         let recording = unfreed.stop()?;
         program.finish()?;
@@ -58,7 +65,7 @@ fn check(program: &'static str, allocator: Allocator) -> Result<()> {
         Allocator::RustSystem => build::frameless_rust(program),
         _ => build::frameless(program, allocator.linkage()),
     }?;
-    let outcome = Outcome::of(&path, allocator, &[])?;
+    let outcome = Outcome::of(&path, allocator, &[], &[])?;
     let place = Place {
         executable: &path.to_string_lossy(),
         allocator,

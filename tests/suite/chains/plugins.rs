@@ -68,10 +68,14 @@ fn doubt(stack: &Stack, chains: &Chains) -> Option<&'static str> {
     (names != *truth || !known).then_some("not the chain that took the block")
 }
 
-fn wrong(chains: &Chains, walked: &Walked) -> Vec<String> {
+fn wrong_functions(chains: &Chains, walked: &Walked) -> Vec<String> {
     let expected = chains.by_function();
     let expected = expected.iter().map(|(name, weight)| (name, *weight));
-    let mut wrong = missing(expected, &chain::by_function(&walked.by_chain()));
+    missing(expected, &chain::by_function(&walked.by_chain()))
+}
+
+fn wrong(chains: &Chains, walked: &Walked) -> Vec<String> {
+    let mut wrong = wrong_functions(chains, walked);
     let never = |names: &&Names| {
         let mut stacks = walked.stacks.iter();
         !stacks.any(|stack| !stack.is_doubtful() && stack.names() == **names)
@@ -86,7 +90,7 @@ fn wrong(chains: &Chains, walked: &Walked) -> Vec<String> {
 }
 
 /// These take turns, while another thread does the same with `other`.
-fn run(turns: &[usize], other: Option<usize>, rounds: i64) -> Result<Outcome> {
+fn run(turns: &[usize], other: Option<usize>, rounds: i64, options: &[&str]) -> Result<Outcome> {
     let directory = tempfile::tempdir()?;
     let plugin = |index| plugin(directory.path(), index);
     let other = match other {
@@ -101,11 +105,11 @@ fn run(turns: &[usize], other: Option<usize>, rounds: i64) -> Result<Outcome> {
     let mut arguments = vec![Path::new("-"), &rounds, &other];
     arguments.extend(turns.iter().map(PathBuf::as_path));
     let path = build::frameless("chain_plugins", Linkage::Dynamic)?;
-    Outcome::of(&path, Allocator::Glibc, &arguments)
+    Outcome::of(&path, Allocator::Glibc, &arguments, options)
 }
 
 fn check(turns: &[usize], other: Option<usize>) -> Result<()> {
-    let outcome = run(turns, other, ROUNDS)?;
+    let outcome = run(turns, other, ROUNDS, &[])?;
     let notes = &outcome.chains.notes;
     let note = |name: &str| notes.get(name).copied().context("a note is missing");
     ensure!(note("loads")? >= ROUNDS, "loaded too rarely: {notes:?}");
@@ -126,7 +130,7 @@ fn check(turns: &[usize], other: Option<usize>) -> Result<()> {
 
 #[test]
 fn the_tables_do_not_grow_with_every_load() -> Result<()> {
-    let rows = |rounds| run(&[0, 1], None, rounds).map(|it| it.walked.unwinding.table_rows);
+    let rows = |rounds| run(&[0, 1], None, rounds, &[]).map(|it| it.walked.unwinding.table_rows);
     let (few, many) = (rows(10)?, rows(ROUNDS)?);
     ensure!(few > 0 && many == few, "{few} rows, then {many}");
     Ok(())
@@ -145,4 +149,16 @@ fn two_plugins_that_take_turns_at_one_address_are_exact() -> Result<()> {
 #[test]
 fn plugins_loaded_by_two_threads_at_the_same_time_are_exact() -> Result<()> {
     check(&[0, 1], Some(2))
+}
+
+#[test]
+fn frame_pointers_too_name_the_plugin_that_took_the_block() -> Result<()> {
+    let Outcome {
+        chains,
+        walked,
+        recording: _,
+    } = run(&[0, 1], None, ROUNDS, &["--unwind", "fp"])?;
+    let wrong = wrong_functions(&chains, &walked);
+    ensure!(wrong.is_empty(), "\n  {}", wrong.join("\n  "));
+    Ok(())
 }
