@@ -76,7 +76,7 @@ pub fn end(tgid: u32, thread: &mut Thread) {
     }
     if newer > 1 {
         // The list of mappings was overwritten meanwhile: the innermost caller needed none.
-        header.depth = 2;
+        header.depth = header.depth.min(2);
         header.stop = Stop::MappingsChanged as u32;
     }
     if header.flags & flag::UNSETTLED != 0 {
@@ -128,7 +128,10 @@ fn add_caller(how: u32, thread: &mut Thread) -> Result<(), Stop> {
         }
     }
     if caller.pc < LOWEST_CODE {
-        return Err(if caller.pc == 0 && by_pointer {
+        // A stack that was set up by hand begins with a return address of 0, and a frame pointer of 0
+        // where those are kept.
+        let is_end = caller.pc == 0 && !(by_pointer && caller.fp != 0);
+        return Err(if is_end {
             Stop::FramePointerEnd
         } else {
             Stop::NoTable

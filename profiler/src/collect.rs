@@ -9,6 +9,7 @@ use unfreed_common::unwind::{Stop, flag};
 use crate::bpf::{Bpf, NewStack};
 use crate::profile::{Mode, Profile, Totals, Unwind, Unwinding, Walk, Weight};
 use crate::target::{Location, Modules};
+use crate::tracker::WalkedBy;
 
 /// A finished recording before symbolization.
 pub type RawProfile = Profile<RawStack>;
@@ -52,13 +53,13 @@ pub struct Stacks {
 }
 
 impl Stacks {
-    /// Locates a new stack's frames. Returns whether all of them were found. `walked_by`: the module
-    /// whose table the walk used at an address, when that was not settled.
+    /// Locates a new stack's frames. Returns whether all of them were found. `walked_by`: whose table the
+    /// walk used at an address, asked when mappings were not settled.
     pub fn add(
         &mut self,
         modules: &Modules,
         stack: &NewStack,
-        walked_by: impl Fn(u64) -> Option<usize>,
+        walked_by: impl Fn(u64) -> WalkedBy,
     ) -> bool {
         let mut complete = true;
         let mut walk = Walk {
@@ -87,7 +88,12 @@ impl Stacks {
             });
             // The table was of what had been mapped there before: what lies further out is wrong. (The
             // innermost frame was not left by a table.)
-            if unsettled && index > 0 && walked_by(address).is_some_and(|by| module != Some(by)) {
+            let is_other = || match walked_by(address) {
+                WalkedBy::NoTable => false,
+                WalkedBy::Module(by) => module != Some(by),
+                WalkedBy::Forgotten => true,
+            };
+            if unsettled && index > 0 && is_other() {
                 walk.cut = Some(Stop::MappingsChanged.name());
                 break;
             }

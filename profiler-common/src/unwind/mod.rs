@@ -57,7 +57,8 @@ pub trait Stack {
 pub enum Stop {
     /// The outermost function, as its table says.
     End = 1,
-    /// The outermost function, as a frame pointer of 0 says (System V ABI, "process initialization").
+    /// The outermost function, as a frame pointer or a return address of 0 says (System V ABI, "process
+    /// initialization").
     FramePointerEnd = 2,
     /// More frames than are kept.
     Depth = 3,

@@ -57,6 +57,17 @@ pub fn room_for(tables: &[Built], unwind: Unwind) -> u32 {
     LEAST_ROWS.max(rows.saturating_mul(2))
 }
 
+/// Whose table a walk used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WalkedBy {
+    /// None.
+    NoTable,
+    /// This module's.
+    Module(usize),
+    /// That list of mappings is too long ago.
+    Forgotten,
+}
+
 /// The unwind tables of one process.
 pub struct Tracker {
     pid: u32,
@@ -173,16 +184,19 @@ impl Tracker {
         self.tables.publish(self.pid, self.published)
     }
 
-    /// The module whose table a walk by this generation used at an address.
-    pub fn walked_by(&self, generation: u64, address: u64) -> Option<usize> {
-        let (_, ranges) = self
-            .remembered
-            .iter()
-            .find(|(known, _)| *known == generation)?;
+    /// Whose table a walk by this generation used at an address.
+    pub fn walked_by(&self, generation: u64, address: u64) -> WalkedBy {
+        let remembered = self.remembered.iter().find(|(it, _)| *it == generation);
+        let Some((_, ranges)) = remembered else {
+            return WalkedBy::Forgotten;
+        };
         let range = ranges
             .iter()
-            .find(|range| range.start <= address && address < range.end)?;
-        self.rows_of(range.module).map(|_| range.module)
+            .find(|range| range.start <= address && address < range.end);
+        match range {
+            Some(range) if self.rows_of(range.module).is_some() => WalkedBy::Module(range.module),
+            _ => WalkedBy::NoTable,
+        }
     }
 
     /// How many files have no table for want of room.
