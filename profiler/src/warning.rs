@@ -29,6 +29,11 @@ pub enum Warning {
         /// Its path.
         module: String,
     },
+    /// The kernel does not tell of every file that is mapped.
+    MappingsUnheard {
+        /// Why.
+        reason: String,
+    },
     /// A module has no unwind information that can be used.
     NoUnwindTable {
         /// Its path.
@@ -71,6 +76,11 @@ impl fmt::Display for Warning {
                 f,
                 "{module} defines an allocator and was loaded during the recording: what it \
                  allocated before its probes were attached is not counted; record again to have it"
+            ),
+            Self::MappingsUnheard { reason } => write!(
+                f,
+                "not every newly mapped file was noticed at once ({reason}): where a library took the \
+                 place of another, frames can have the other's names; weights are exact"
             ),
             Self::NoUnwindTable { module, reason } => write!(
                 f,

@@ -1,6 +1,7 @@
 //! What the target has mapped: followed, so that stacks are walked by the right tables and located in
 //! the right files.
 
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
 
@@ -23,7 +24,7 @@ pub struct FirstLook {
     pid: u32,
     unwind: Unwind,
     modules: Modules,
-    events: Option<MapEvents>,
+    events: io::Result<MapEvents>,
     tables: Vec<Built>,
 }
 
@@ -31,8 +32,8 @@ pub struct FirstLook {
 pub struct Mappings {
     pid: u32,
     modules: Modules,
-    /// `None` where the kernel does not tell: then mappings are only read now and then.
-    events: Option<MapEvents>,
+    /// Where the kernel does not tell, mappings are only read now and then.
+    events: io::Result<MapEvents>,
     tracker: Tracker,
 }
 
@@ -54,7 +55,7 @@ impl FirstLook {
         symbols: Option<(String, PathBuf)>,
     ) -> anyhow::Result<Self> {
         // From before mappings are read for the first time.
-        let events = MapEvents::listen().ok();
+        let events = MapEvents::listen();
         let mut modules = Modules::of(pid, symbols);
         modules.refresh(Vec::new)?;
         let tables = tracker::tables_of(&modules, unwind);
@@ -159,7 +160,13 @@ impl Mappings {
 
     /// What is doubtful about the stacks for want of unwind tables.
     pub fn warnings(&self) -> Vec<Warning> {
-        let mut warnings = Vec::new();
+        let unheard = match &self.events {
+            Err(error) => Some(format!("the kernel refused to tell: {error}")),
+            Ok(events) if events.lost > 0 => Some(format!("{} events were lost", events.lost)),
+            Ok(_) => None,
+        };
+        let mut warnings =
+            Vec::from_iter(unheard.map(|reason| Warning::MappingsUnheard { reason }));
         for (module, reason) in self.tracker.without_table() {
             warnings.push(Warning::NoUnwindTable {
                 module: self.modules.get(module).path.clone(),
@@ -179,7 +186,7 @@ impl Mappings {
     }
 }
 
-fn take(events: &mut Option<MapEvents>, pid: u32) -> Vec<Mapped> {
+fn take(events: &mut io::Result<MapEvents>, pid: u32) -> Vec<Mapped> {
     events
         .as_mut()
         .map(|events| events.take(pid))

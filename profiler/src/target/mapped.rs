@@ -33,6 +33,8 @@ pub struct Mapped {
 /// The events of all processes, one ring for each processor.
 pub struct MapEvents {
     rings: Vec<Ring>,
+    /// How many events found no room, of all processes.
+    pub lost: u64,
 }
 
 struct Ring {
@@ -47,7 +49,7 @@ impl MapEvents {
         let rings = processors(&online)
             .map(Ring::open)
             .collect::<Result<_, _>>()?;
-        Ok(Self { rings })
+        Ok(Self { rings, lost: 0 })
     }
 
     /// Descriptors that are readable when there are events.
@@ -59,7 +61,10 @@ impl MapEvents {
     pub fn take(&mut self, pid: u32) -> Vec<Mapped> {
         let mut found = Vec::new();
         for ring in &mut self.rings {
-            ring.take(|record| found.extend(parse(record, pid)));
+            ring.take(|record| {
+                found.extend(parse(record, pid));
+                self.lost += lost(record);
+            });
         }
         found.sort_by_key(|mapped| mapped.time);
         found
@@ -176,6 +181,17 @@ impl Ring {
     }
 }
 
+/// How many events a `PERF_RECORD_LOST` stands for; 0 for other records.
+fn lost(record: &[u8]) -> u64 {
+    const LOST: u32 = 2;
+    let kind = record.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes));
+    let count = record.get(16..24).and_then(|bytes| bytes.try_into().ok());
+    match (kind, count) {
+        (Some(LOST), Some(count)) => u64::from_ne_bytes(count),
+        _ => 0,
+    }
+}
+
 /// A `PERF_RECORD_MMAP2` of this process.
 fn parse(record: &[u8], pid: u32) -> Option<Mapped> {
     const MMAP2: u32 = 10;
@@ -216,6 +232,17 @@ mod tests {
         assert_eq!(processors("0-3,8\n").collect::<Vec<_>>(), [0, 1, 2, 3, 8]);
         assert_eq!(processors("0\n").collect::<Vec<_>>(), [0]);
         assert_eq!(processors("").count(), 0);
+    }
+
+    #[test]
+    fn what_found_no_room_is_counted() {
+        let mut record = [0_u8; 32];
+        record[0] = 2;
+        record[16] = 5;
+        assert_eq!(lost(&record), 5);
+        assert_eq!(lost(&record[..20]), 0);
+        record[0] = 10;
+        assert_eq!(lost(&record), 0);
     }
 
     #[test]
