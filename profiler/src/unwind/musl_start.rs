@@ -4,12 +4,16 @@
 use std::ops::Range;
 
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
-use object::{Object as _, ObjectSymbol as _};
+use object::LittleEndian;
+use object::elf::{FileHeader64, SHT_DYNSYM, SHT_SYMTAB};
+use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
 
 use super::elf::{Elf, Machine};
 
 /// Most bytes of either function.
 const MAX_CODE: usize = 128;
+
+const NAME: &[u8] = b"__libc_start_main\0";
 
 /// Most symbols of a file that are looked through.
 const MAX_SYMBOLS: usize = 1 << 20;
@@ -20,12 +24,9 @@ pub fn calls_main(elf: &Elf<'_>) -> Option<Range<u64>> {
     if elf.machine != Machine::X86_64 {
         return None;
     }
-    let file = object::File::parse(elf.data()).ok()?;
-    let symbols = file.dynamic_symbols().chain(file.symbols());
-    let start = symbols
-        .take(MAX_SYMBOLS)
-        .find(|symbol| symbol.is_definition() && symbol.name() == Ok("__libc_start_main"))?
-        .address();
+    let start = [SHT_DYNSYM, SHT_SYMTAB]
+        .into_iter()
+        .find_map(|kind| start_main(elf.data(), kind))?;
     let target = jumped_to(start, elf.mapped(start)?)?;
     let code = elf.mapped(target)?;
     // It never returns: behind its last call, of exit, another function begins.
@@ -34,6 +35,21 @@ pub fn calls_main(elf: &Elf<'_>) -> Option<Range<u64>> {
         .map(|instruction| instruction.next_ip())
         .next()?;
     Some(target..calls)
+}
+
+/// The address of `__libc_start_main`, as the symbols of this kind have it.
+fn start_main(data: &[u8], kind: u32) -> Option<u64> {
+    let header = FileHeader64::<LittleEndian>::parse(data).ok()?;
+    let sections = header.sections(LittleEndian, data).ok()?;
+    let symbols = sections.symbols(LittleEndian, data, kind).ok()?;
+    let strings = sections.section(symbols.string_section()).ok()?;
+    let strings = strings.data(LittleEndian, data).ok()?;
+    // Names are compared in place: to read one whole could mean all strings of a file, for each symbol.
+    let symbol = symbols.iter().take(MAX_SYMBOLS).find(|symbol| {
+        let name = strings.get(symbol.st_name(LittleEndian) as usize..);
+        symbol.is_definition(LittleEndian) && name.is_some_and(|it| it.starts_with(NAME))
+    })?;
+    Some(symbol.st_value(LittleEndian))
 }
 
 /// What `lea target(%rip), reg` and `jmp *reg` lead to.
