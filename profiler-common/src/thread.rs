@@ -111,10 +111,12 @@ pub struct Tables {
     pub first: u32,
     /// How many.
     pub count: u32,
-    /// Differs for every state of every process's mappings.
-    pub version: u64,
-    /// 1: rules may be cached.
-    pub cacheable: u64,
+    /// `ProcessTable::generation`.
+    pub generation: u64,
+    /// `ProcessTable::sequence`.
+    pub sequence: u64,
+    /// How often the process's mappings have changed.
+    pub changes: u64,
 }
 
 /// All that is kept of one thread. Only programs running on that thread touch it.

@@ -8,7 +8,9 @@ use unfreed_common::config::{Control, Ended};
 use unfreed_common::loss::{Loss, Note};
 use unfreed_common::stack::StackTotals;
 use unfreed_common::thread::Thread;
-use unfreed_common::unwind::{CACHE_ENTRIES, MAX_MAPPINGS, Mapping, ProcessTable, walker};
+use unfreed_common::unwind::{
+    CACHE_ENTRIES, MAPPINGS as MAPPINGS_OF_ALL, MAX_PROCESSES, Mapping, ProcessTable, walker,
+};
 
 /// Blocks taken and not given back. Memory is taken per block, so the size (`--max-live`, set by the
 /// user side) costs 16 bytes an entry up front. Full: the block is lost, `Loss::LiveMapFull`.
@@ -40,18 +42,18 @@ pub static BLANK_TOTALS: Array<StackTotals> = Array::with_max_entries(1, 0);
 #[map]
 pub static ROWS: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// The executable mappings of the recorded processes: two lists, of which one is in use while the
-/// user side writes the other.
+/// The executable mappings of the recorded processes: a list for each, and the one before it, which a
+/// walk may still be at work in.
 #[map]
-pub static MAPPINGS: Array<Mapping> = Array::with_max_entries(2 * MAX_MAPPINGS, BPF_F_MMAPABLE);
+pub static MAPPINGS: Array<Mapping> = Array::with_max_entries(MAPPINGS_OF_ALL, BPF_F_MMAPABLE);
 
 /// Where a process's mappings are.
 #[map]
-pub static PROCESSES: HashMap<u32, ProcessTable> = HashMap::with_max_entries(64, 0);
+pub static PROCESSES: HashMap<u32, ProcessTable> = HashMap::with_max_entries(MAX_PROCESSES, 0);
 
 /// How often the mappings of a process changed, by `ProcessTable::changes_index`.
 #[map]
-pub static CHANGES: Array<u64> = Array::with_max_entries(64, 0);
+pub static CHANGES: Array<u64> = Array::with_max_entries(MAX_PROCESSES, 0);
 
 /// Tells the user side that mappings have changed: the process's id.
 #[map]

@@ -5,7 +5,7 @@ use core::arch::asm;
 
 use unfreed_common::thread::Tables;
 use unfreed_common::unwind::{
-    CACHE_ENTRIES, CACHE_VERSIONS, Kind, MAPPING_STEPS, ProcessTable, ROW_STEPS, Row, Rule,
+    CACHE_ENTRIES, CACHE_VERSIONS, Kind, MAPPING_STEPS, ROW_STEPS, Row, Rule,
 };
 
 use crate::maps::{CACHE, MAPPINGS, ROWS};
@@ -16,31 +16,16 @@ pub const UNMAPPED: Rule = Rule(15);
 /// A cached rule has this many bits.
 const RULE_BITS: u32 = 20;
 
-/// Changes of the mappings since the tables were brought up to date, above which the cache is left
-/// alone: it could not tell the versions apart.
-const MOST_CHANGES: u64 = CACHE_VERSIONS / 4;
-
-/// The tables of a process whose mappings changed `changes` times.
-#[inline(always)]
-pub fn set_tables(tables: &mut Tables, process: &ProcessTable, changes: u64) {
-    tables.first = process.first;
-    tables.count = process.count;
-    // Both only grow, so the sum is another one after every change.
-    tables.version = process.generation.wrapping_add(changes);
-    tables.cacheable = u64::from(changes.wrapping_sub(process.settled_at) < MOST_CHANGES);
-}
-
 /// The rule at `address`; [`UNMAPPED`] where there is no mapping, [`Rule::NONE`] where there is no
 /// unwind information.
 #[inline(always)]
 pub fn at(tables: &Tables, address: u64) -> Rule {
     let cached = cache_slot(address);
-    // One word holds the rest of the address, the version and the rule, so that it is never half
+    // One word holds the rest of the address, the generation and the rule, so that it is never half
     // of one entry and half of another.
-    let tag = (address >> 16 & 0x7fff_ffff) * CACHE_VERSIONS + (tables.version % CACHE_VERSIONS);
-    if let Some(entry) = cached
-        && tables.cacheable != 0
-    {
+    let generation = tables.generation % CACHE_VERSIONS;
+    let tag = (address >> 16 & 0x7fff_ffff) * CACHE_VERSIONS + generation;
+    if let Some(entry) = cached {
         // SAFETY: a pointer to an aligned word of an array; every value is an entry or 0.
         let entry = unsafe { entry.read_volatile() };
         if entry >> RULE_BITS == tag {
@@ -49,10 +34,8 @@ pub fn at(tables: &Tables, address: u64) -> Rule {
     }
     let rule = search(tables, address);
     if let Some(entry) = cached
-        && tables.cacheable != 0
         && rule.0 >> RULE_BITS == 0
         && rule.0 != UNMAPPED.0
-        && address >> 47 == 0
     {
         // SAFETY: as above; others may write the same word, and whichever is last is right.
         unsafe { entry.write_volatile(tag << RULE_BITS | u64::from(rule.0)) };
@@ -102,10 +85,13 @@ fn search(tables: &Tables, address: u64) -> Rule {
     }
 }
 
-/// The place in the cache for an address: its lowest 16 bits, stirred with the others, so that these
+/// The place in the cache for an address, which has at most 47 bits there: its lowest 16 bits, stirred with the others, so that these
 /// bits and the others (which are in the entry) together are the address.
 #[inline(always)]
 fn cache_slot(address: u64) -> Option<*mut u64> {
+    if address >> 47 != 0 {
+        return None;
+    }
     let stirred = (address >> 16).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
     CACHE.get_ptr_mut(((address ^ stirred) as u32) & (CACHE_ENTRIES - 1))
 }

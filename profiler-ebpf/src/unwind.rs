@@ -31,7 +31,11 @@ pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread) {
         caller = trampoline::replaced(thread, thread.call.slot);
     }
     let walk = &mut thread.walk;
-    rules::set_tables(&mut walk.tables, &process, changes);
+    walk.tables.first = process.first;
+    walk.tables.count = process.count;
+    walk.tables.generation = process.generation;
+    walk.tables.sequence = process.sequence;
+    walk.tables.changes = changes;
     walk.seed = u64::from(process.layout);
     walk.doubtful = 0;
     walk.depth = 1 + u64::from(caller != 0);
@@ -70,17 +74,19 @@ pub fn go_on(thread: &mut Thread) -> bool {
 pub fn end(tgid: u32, thread: &mut Thread) {
     let header = &mut thread.record.header;
     header.depth = thread.walk.depth as u32;
-    let newer = process(tgid).generation - header.generation;
+    let tables = &thread.walk.tables;
+    let newer = process(tgid).sequence.wrapping_sub(tables.sequence);
     if newer > 0 {
         header.flags |= flag::UNSETTLED;
     }
     if newer > 1 {
-        // The list of mappings was overwritten meanwhile: the innermost caller needed none.
+        // The list of mappings may have been overwritten meanwhile: the innermost caller needed none.
         header.depth = header.depth.min(2);
         header.stop = Stop::MappingsChanged as u32;
     }
     if header.flags & flag::UNSETTLED != 0 {
-        thread.walk.seed |= thread.walk.tables.version << 32;
+        // Both only grow, so the sum is another one after every change.
+        thread.walk.seed |= tables.generation.wrapping_add(tables.changes) << 32;
     }
 }
 
@@ -172,6 +178,7 @@ fn process(tgid: u32) -> ProcessTable {
             changes_index: 0,
             layout: 0,
             generation: 0,
+            sequence: 0,
             settled_at: 0,
         },
     }

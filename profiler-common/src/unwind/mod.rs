@@ -14,6 +14,12 @@ pub use rule::{Kind, Row, Rule};
 /// [`MAPPING_STEPS`] steps.
 pub const MAX_MAPPINGS: u32 = 1 << MAPPING_STEPS;
 
+/// Most processes that can have tables at a time.
+pub const MAX_PROCESSES: u32 = 64;
+
+/// Mappings of all processes together: two lists of the largest process, and room for others.
+pub const MAPPINGS: u32 = 4 * MAX_MAPPINGS;
+
 /// Steps of the binary search among a process's mappings.
 pub const MAPPING_STEPS: u32 = 13;
 
@@ -26,8 +32,8 @@ pub const ROW_STEPS: u32 = 22;
 /// Entries of the cache of rules: 16 bits of an address choose one.
 pub const CACHE_ENTRIES: u32 = 1 << 16;
 
-/// Versions (see [`ProcessTable::generation`]) that an entry of the cache can tell apart. The user
-/// side clears the cache before an entry can be as old as that.
+/// Generations (see [`ProcessTable`]) that an entry of the cache can tell apart. The user side clears
+/// the cache before an entry can be as old as that.
 pub const CACHE_VERSIONS: u64 = 1 << 13;
 
 /// What must be known of the function that is being executed, or that will be returned to.
@@ -181,8 +187,10 @@ pub struct ProcessTable {
     pub changes_index: u32,
     /// Differs whenever an address may mean another file than before: part of each stack's hash.
     pub layout: u32,
-    /// Differs for every process and every state of its mappings.
+    /// Differs for every process and every list of its mappings.
     pub generation: u64,
+    /// How many lists were published of this process.
+    pub sequence: u64,
     /// What the counter of changes said when the mappings were read.
     pub settled_at: u64,
 }

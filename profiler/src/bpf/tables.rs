@@ -5,10 +5,10 @@ use std::marker::PhantomData;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use anyhow::Context as _;
-use aya::maps::{Array, HashMap, Map, MapData, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, RingBuf};
 use aya::{Ebpf, Pod};
 use memmap2::{MmapOptions, MmapRaw};
-use unfreed_common::unwind::{CACHE_ENTRIES, MAX_MAPPINGS, Mapping, ProcessTable, Row};
+use unfreed_common::unwind::{CACHE_ENTRIES, MAPPINGS, Mapping, ProcessTable, Row};
 
 use super::load::{LoadError, take};
 
@@ -27,7 +27,7 @@ impl Tables {
     pub(super) fn of(ebpf: &mut Ebpf, rows: u32) -> Result<Self, LoadError> {
         Ok(Self {
             rows: Mapped::of(ebpf, "ROWS", rows)?,
-            mappings: Mapped::of(ebpf, "MAPPINGS", 2 * MAX_MAPPINGS)?,
+            mappings: Mapped::of(ebpf, "MAPPINGS", MAPPINGS)?,
             cache: Mapped::of(ebpf, "CACHE", CACHE_ENTRIES)?,
             processes: HashMap::try_from(take(ebpf, "PROCESSES")?)?,
             changes: Array::try_from(take(ebpf, "CHANGES")?)?,
@@ -56,6 +56,21 @@ impl Tables {
         self.processes
             .insert(tgid, table, 0)
             .context("publishing a process's unwind tables")
+    }
+
+    /// From now on the process has no tables.
+    pub fn withdraw(&mut self, tgid: u32) -> anyhow::Result<()> {
+        match self.processes.remove(&tgid) {
+            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+            Err(error) => Err(error).context("withdrawing a process's unwind tables"),
+        }
+    }
+
+    /// What is published of a process, and its list of mappings.
+    #[cfg(test)]
+    pub fn published(&self, tgid: u32) -> Option<(ProcessTable, Vec<Mapping>)> {
+        let table = self.processes.get(&tgid, 0).ok()?;
+        Some((table, self.mappings.read(table.first, table.count)))
     }
 
     /// How often the process with this counter has said that its mappings change.
@@ -125,5 +140,15 @@ impl<T: Pod> Mapped<T> {
             let place = self.memory.as_mut_ptr().cast::<T>().add(first as usize);
             place.copy_from_nonoverlapping(values.as_ptr(), values.len());
         }
+    }
+
+    #[cfg(test)]
+    fn read(&self, first: u32, count: u32) -> Vec<T> {
+        assert!(first + count <= self.entries, "within the map");
+        let place = self.memory.as_mut_ptr().cast::<T>();
+        // SAFETY: within the mapping; plain bytes, which nobody writes meanwhile.
+        (first..first + count)
+            .map(|index| unsafe { place.add(index as usize).read_volatile() })
+            .collect()
     }
 }

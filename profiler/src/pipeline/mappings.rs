@@ -75,15 +75,16 @@ impl FirstLook {
 
     /// Goes on with the loaded programs' maps. `built` takes the tables that are made meanwhile, for
     /// [`Mappings::place`].
-    pub fn follow(self, maps: Tables, built: UnboundedSender<Built>) -> Mappings {
-        let mut tracker = Tracker::of(self.pid, self.unwind, maps, built);
+    pub fn follow(self, maps: Tables, built: UnboundedSender<Built>) -> anyhow::Result<Mappings> {
+        let mut tracker = Tracker::of(self.unwind, maps, built);
+        tracker.follow(self.pid)?;
         tracker.place(self.tables);
-        Mappings {
+        Ok(Mappings {
             pid: self.pid,
             modules: self.modules,
             events: self.events,
             tracker,
-        }
+        })
     }
 }
 
@@ -92,11 +93,12 @@ impl Mappings {
     /// the process has ended.
     pub fn read(&mut self, wait: bool) -> anyhow::Result<()> {
         for _ in 0..READ_AGAIN {
-            let changes = self.tracker.changes()?;
+            let changes = self.tracker.changes(self.pid)?;
             let (events, pid) = (&mut self.events, self.pid);
             self.modules.refresh(|| take(events, pid))?;
-            self.tracker.publish(&self.modules, changes, wait)?;
-            if self.tracker.changes()? == changes {
+            self.tracker
+                .publish(self.pid, &self.modules, changes, wait)?;
+            if self.tracker.changes(self.pid)? == changes {
                 break;
             }
         }
@@ -115,7 +117,7 @@ impl Mappings {
     /// whether they are to be read again.
     pub fn wake(&mut self) -> anyhow::Result<bool> {
         let told = self.hear();
-        Ok(self.tracker.is_behind()? || told)
+        Ok(self.tracker.is_behind(self.pid)? || told)
     }
 
     /// Puts a table in place that has been made meanwhile.
@@ -139,7 +141,7 @@ impl Mappings {
     pub fn locate(&self, stack: &NewStack, stacks: &mut Stacks) -> bool {
         let generation = stack.header.generation;
         stacks.add(&self.modules, stack, |address| {
-            self.tracker.walked_by(generation, address)
+            self.tracker.walked_by(self.pid, generation, address)
         })
     }
 
@@ -167,7 +169,7 @@ impl Mappings {
         };
         let mut warnings =
             Vec::from_iter(unheard.map(|reason| Warning::MappingsUnheard { reason }));
-        for (module, reason) in self.tracker.without_table() {
+        for (module, reason) in self.tracker.without_table(self.pid) {
             warnings.push(Warning::NoUnwindTable {
                 module: self.modules.get(module).path.clone(),
                 reason: reason.to_string(),

@@ -136,7 +136,7 @@ impl<'a> Recording<'a> {
             settings,
             bpf,
             ring: watch(ring)?,
-            mappings: first.follow(maps, built),
+            mappings: first.follow(maps, built)?,
             heap,
             stacks: Stacks::default(),
             unlocated: Vec::new(),
