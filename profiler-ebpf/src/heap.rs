@@ -6,6 +6,7 @@ use aya_ebpf::macros::{uprobe, uretprobe};
 use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 use unfreed_common::alloc::BlockKey;
 use unfreed_common::loss::Loss;
+use unfreed_common::stack::OVERFLOW_STACK;
 use unfreed_common::thread::{Thread, kind, seen};
 use unfreed_common::unwind::walker;
 
@@ -89,13 +90,13 @@ pub fn heap_resize(ctx: ProbeContext) -> u32 {
 /// An entry goes on here, after any of the programs above: the stack, by unwind tables.
 #[uprobe]
 pub fn heap_walk_tables(ctx: ProbeContext) -> u32 {
-    if let Some(thread) = walking(&ctx) {
+    if let Some((tgid, thread)) = walking(&ctx) {
         let next = if unwind::go_on(thread) {
             walker::WALK
         } else {
             walker::KEEP
         };
-        follow(&ctx, next);
+        follow(&ctx, next, tgid, thread);
     }
     0
 }
@@ -103,9 +104,9 @@ pub fn heap_walk_tables(ctx: ProbeContext) -> u32 {
 /// An entry goes on here, after any of the programs above: the stack, by frame pointers.
 #[uprobe]
 pub fn heap_walk_frame_pointers(ctx: ProbeContext) -> u32 {
-    if let Some(thread) = walking(&ctx) {
+    if let Some((tgid, thread)) = walking(&ctx) {
         frame_pointer::walk(thread);
-        follow(&ctx, walker::KEEP);
+        follow(&ctx, walker::KEEP, tgid, thread);
     }
     0
 }
@@ -113,9 +114,7 @@ pub fn heap_walk_frame_pointers(ctx: ProbeContext) -> u32 {
 /// An entry ends here, after one of the two above.
 #[uprobe]
 pub fn heap_keep_stack(ctx: ProbeContext) -> u32 {
-    if let Some(tgid) = process::recorded_by_probe(&ctx)
-        && let Some(thread) = thread::existing()
-    {
+    if let Some((tgid, thread)) = walking(&ctx) {
         unwind::end(tgid, thread);
         let stack = stack::keep(tgid, thread);
         track::stack_known(tgid, thread, stack);
@@ -210,26 +209,26 @@ fn entry(ctx: &ProbeContext, size: u64, argument: u64, kind: u32, seen: u32) -> 
         let regs = Registers::of(ctx.regs);
         if track::begin(regs, tgid, thread, &entry) {
             unwind::begin(regs, tgid, thread);
-            follow(ctx, walker::WALK);
+            follow(ctx, walker::WALK, tgid, thread);
         }
     }
     0
 }
 
-/// The thread whose stack is being walked.
+/// The process that is recorded, and the thread whose stack is being walked.
 #[inline(always)]
-fn walking(ctx: &ProbeContext) -> Option<&'static mut Thread> {
-    process::recorded_by_probe(ctx)?;
-    thread::existing()
+fn walking(ctx: &ProbeContext) -> Option<(u32, &'static mut Thread)> {
+    Some((process::recorded_by_probe(ctx)?, thread::existing()?))
 }
 
 /// Goes on in another program, which must be in the array.
 #[inline(always)]
-fn follow(ctx: &ProbeContext, index: u32) {
+fn follow(ctx: &ProbeContext, index: u32, tgid: u32, thread: &mut Thread) {
     // SAFETY: the programs in the array are of the same type; nothing is left behind.
     unsafe { WALKERS.tail_call(ctx, index) };
     // Not while the user side fills the array before it attaches anything.
     lost(Loss::StackMapFull);
+    track::stack_known(tgid, thread, OVERFLOW_STACK);
 }
 
 #[inline(always)]

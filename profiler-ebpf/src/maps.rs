@@ -51,6 +51,10 @@ pub static MAPPINGS: Array<Mapping> = Array::with_max_entries(MAPPINGS_OF_ALL, B
 #[map]
 pub static PROCESSES: HashMap<u32, ProcessTable> = HashMap::with_max_entries(MAX_PROCESSES, 0);
 
+/// What stands for a process of which nothing is published.
+#[map]
+pub static BLANK_PROCESS: Array<ProcessTable> = Array::with_max_entries(1, 0);
+
 /// How often the mappings of a process changed, by `ProcessTable::changes_index`.
 #[map]
 pub static CHANGES: Array<u64> = Array::with_max_entries(MAX_PROCESSES, 0);

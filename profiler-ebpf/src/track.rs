@@ -8,7 +8,6 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use unfreed_common::loss::{Loss, Note};
-use unfreed_common::stack::OVERFLOW_STACK;
 use unfreed_common::thread::{Call, MAX_INTERRUPTED, Thread, kind, seen};
 
 use crate::loss::{lost, noted};
@@ -65,8 +64,6 @@ pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread, entry: &Entry) -> 
     thread.call.function = function;
     thread.call.size = entry.size;
     thread.call.argument = entry.argument;
-    // Until it is known.
-    thread.call.stack = OVERFLOW_STACK;
     thread.call.kind = entry.kind;
     thread.call.seen = entry.seen;
     thread.call.has_old = 0;

@@ -8,7 +8,7 @@ use unfreed_common::thread::Thread;
 use unfreed_common::unwind::{Frame, ProcessTable, Stop, check_frame_pointer, flag, mode};
 
 use crate::machine::{BY_FRAME_POINTER, Registers, follows_call, slot_below, step};
-use crate::maps::{CHANGES, CONTROL, PROCESSES};
+use crate::maps::{BLANK_PROCESS, CHANGES, CONTROL, PROCESSES};
 use crate::rules::{self, UNMAPPED};
 use crate::trampoline;
 use crate::window;
@@ -23,7 +23,9 @@ pub const LOWEST_CODE: u64 = 0x1000;
 /// Prepares the walk of the call that has just begun.
 #[inline(always)]
 pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread) {
-    let process = process(tgid);
+    let Some(process) = process(tgid) else {
+        return;
+    };
     let changes = CHANGES.get(process.changes_index).copied().unwrap_or(0);
     let mut caller = thread.call.return_address;
     if trampoline::is_one(caller) {
@@ -75,7 +77,8 @@ pub fn end(tgid: u32, thread: &mut Thread) {
     let header = &mut thread.record.header;
     header.depth = thread.walk.depth as u32;
     let tables = &thread.walk.tables;
-    let newer = process(tgid).sequence.wrapping_sub(tables.sequence);
+    let sequence = process(tgid).map_or(0, |process| process.sequence);
+    let newer = sequence.wrapping_sub(tables.sequence);
     if newer > 0 {
         header.flags |= flag::UNSETTLED;
     }
@@ -167,19 +170,9 @@ fn forget_interrupted(header: &mut StackHeader) {
     }
 }
 
+/// What is published of a process; zeros when nothing is.
 #[inline(always)]
-fn process(tgid: u32) -> ProcessTable {
-    // SAFETY: the user side replaces elements as a whole, rarely; after a walk the generation tells.
-    match unsafe { PROCESSES.get(tgid) } {
-        Some(process) => *process,
-        None => ProcessTable {
-            first: 0,
-            count: 0,
-            changes_index: 0,
-            layout: 0,
-            generation: 0,
-            sequence: 0,
-            settled_at: 0,
-        },
-    }
+fn process(tgid: u32) -> Option<&'static ProcessTable> {
+    // SAFETY: the user side replaces elements as a whole, rarely; after a walk the sequence tells.
+    unsafe { PROCESSES.get(tgid) }.or_else(|| BLANK_PROCESS.get(0))
 }
