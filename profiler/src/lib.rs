@@ -8,6 +8,8 @@ pub mod bpf;
 pub mod check;
 pub mod cli;
 pub mod collect;
+#[cfg(test)]
+mod damage;
 pub mod pipeline;
 pub mod profile;
 pub mod site;

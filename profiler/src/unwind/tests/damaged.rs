@@ -4,6 +4,8 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
+
+use crate::damage;
 use unfreed_common::unwind::{MAX_ROWS, Rule};
 
 use super::super::cache::Identity;
@@ -194,31 +196,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn any_bytes_changed(
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
-        keep in any::<Option<prop::sample::Index>>(),
-    ) {
-        let mut elf = SMALL.clone();
-        for (at, byte) in changes {
-            let at = at.index(elf.len());
-            elf[at] = byte;
-        }
-        if let Some(keep) = keep {
-            elf.truncate(keep.index(elf.len()));
-        }
+    fn any_bytes_changed(elf in damage::anywhere(&SMALL)) {
         let _ = check(&elf);
     }
 
-    /// Where it hurts: the headers at the beginning and at the end.
     #[test]
-    fn headers_changed(
-        changes in prop::collection::vec((0..3000_usize, prop::sample::select(vec![0, 1, 8, 0x7f, 0x80, 0xff])), 1..8),
-    ) {
-        let mut elf = SMALL.clone();
-        for (at, byte) in changes {
-            let at = if at < 1000 { at } else { elf.len() - (at - 999) };
-            elf[at] = byte;
-        }
+    fn headers_changed(elf in damage::in_headers(&SMALL)) {
         let _ = check(&elf);
     }
 
