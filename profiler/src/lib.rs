@@ -10,6 +10,7 @@ pub mod cli;
 pub mod collect;
 #[cfg(test)]
 mod damage;
+mod perf;
 pub mod pipeline;
 pub mod profile;
 pub mod site;

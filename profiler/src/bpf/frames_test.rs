@@ -107,7 +107,7 @@ fn gets_a_private_stack(facts: &Facts) -> bool {
 
 #[test]
 fn no_program_gets_a_private_stack() {
-    let programs = programs(super::load::OBJECT);
+    let programs = programs(super::object::OBJECT);
     assert!(programs.len() >= 15, "{programs:#?}");
     for (name, (kind, facts)) in programs {
         assert!(!gets_a_private_stack(&facts), "{kind} {name}: {facts:?}");

@@ -8,12 +8,9 @@ use unfreed_common::config::{Control, Ended};
 use unfreed_common::stack::{OVERFLOW_STACK, StackTotals};
 use unfreed_common::unwind::walker;
 
+use super::object::{Memory, object};
 use super::tables::Tables;
 use crate::profile::Unwind;
-
-/// The compiled eBPF programs.
-pub(super) static OBJECT: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/unfreed-ebpf"));
 
 /// The loaded programs and their maps. Dropping it detaches everything.
 pub struct Bpf {
@@ -30,23 +27,44 @@ pub struct Bpf {
 pub struct Sizes {
     /// Live blocks (`--max-live`).
     pub live: u32,
+    /// Threads at a time.
+    pub threads: u32,
     /// Rows of unwind tables.
     pub rows: u32,
+    /// When the first two take their memory.
+    pub memory: Memory,
 }
 
 /// Why the programs could not be loaded.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// The kernel refused: no privilege, no eBPF, or the verifier.
-    #[error("the kernel refused the eBPF program {program}: {source:#}")]
+    /// The verifier refused a program. Which lines it stopped at is in `log`.
+    #[error(
+        "this kernel's verifier refused the eBPF program {program} ({reason}), so nothing is \
+         recorded; that is a defect of unfreed on this kernel: please report it with what \
+         `unfreed check` prints"
+    )]
+    Refused {
+        /// Its name.
+        program: String,
+        /// The verifier's last word.
+        reason: String,
+        /// All that it said.
+        log: String,
+    },
+    /// The program could not be loaded for another reason: no privilege, no memory.
+    #[error("the kernel did not load the eBPF program {program}: {source:#}")]
     Program {
         /// Its name.
         program: String,
         /// What aya says.
         source: Box<ProgramError>,
     },
-    /// The object or its maps could not be loaded.
-    #[error("the kernel refused the eBPF maps: {0:#}")]
+    /// The maps could not be made.
+    #[error(
+        "the kernel did not make the eBPF maps: {0:#}; if it is short of memory, record with a \
+         smaller --max-live; before Linux 5.11 maps also count as locked memory (`ulimit -l`)"
+    )]
     Object(#[from] Box<aya::EbpfError>),
     /// A map is not what it should be.
     #[error("an eBPF map is not usable: {0}")]
@@ -64,8 +82,9 @@ impl Bpf {
     pub fn load(sizes: Sizes) -> Result<Self, LoadError> {
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("LIVE", sizes.live)
+            .map_max_entries("THREADS", sizes.threads)
             .map_max_entries("ROWS", sizes.rows)
-            .load(OBJECT)
+            .load(&object(sizes.memory)?)
             .map_err(Box::new)?;
         let control = Array::try_from(take(&mut ebpf, "CONTROL")?)?;
         let ended = Array::try_from(take(&mut ebpf, "ENDED")?)?;
@@ -161,8 +180,46 @@ pub(super) fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map, LoadEr
 }
 
 fn refused(program: &str, source: ProgramError) -> LoadError {
-    LoadError::Program {
-        program: program.to_owned(),
-        source: Box::new(source),
+    let program = program.to_owned();
+    match source {
+        ProgramError::LoadError {
+            verifier_log,
+            io_error,
+        } if io_error.raw_os_error() != Some(libc::EPERM) => {
+            let log = verifier_log.to_string();
+            let reason = last_word(&log).map_or_else(|| io_error.to_string(), str::to_owned);
+            LoadError::Refused {
+                program,
+                reason,
+                log,
+            }
+        }
+        source => LoadError::Program {
+            program,
+            source: Box::new(source),
+        },
+    }
+}
+
+/// What the verifier says is wrong: its last line but for those about the cost of verification.
+fn last_word(log: &str) -> Option<&str> {
+    const ABOUT_COST: [&str; 3] = ["processed ", "verification time", "stack depth"];
+    log.lines()
+        .rev()
+        .map(str::trim)
+        .find(|line| !line.is_empty() && !ABOUT_COST.iter().any(|cost| line.starts_with(cost)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verifiers_last_word_is_the_error() {
+        let log = "0: (bf) r6 = r1\n12: (db) r1 = atomic64_fetch_add((u64 *)(r0 +0), r1)\n\
+                   BPF_STX uses reserved fields\nverification time 40 usec\nstack depth 0\n\
+                   processed 12 insns (limit 1000000) max_states_per_insn 0\n\n";
+        assert_eq!(last_word(log), Some("BPF_STX uses reserved fields"));
+        assert_eq!(last_word("\n"), None);
     }
 }

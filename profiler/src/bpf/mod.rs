@@ -5,13 +5,20 @@ mod batch;
 #[cfg(test)]
 mod frames_test;
 mod load;
+mod object;
 mod read;
 mod tables;
 
 pub use attach::{AttachError, Probe};
 pub use load::{Bpf, LoadError, Sizes};
+pub use object::Memory;
 pub use read::{NewStack, PendingBlock, StackEntry, drain};
 pub use tables::Tables;
 
 /// The ring of new stacks.
 pub type Ring = aya::maps::RingBuf<aya::maps::MapData>;
+
+/// Whether this kernel has the kind of map that stacks leave it through.
+pub fn has_ring_buffer() -> Result<bool, aya::sys::SyscallError> {
+    aya::sys::is_map_supported(aya::maps::MapType::RingBuf)
+}

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::bpf::{Bpf, Sizes};
-use crate::check::{Host, NEEDS};
+use crate::bpf::{Bpf, LoadError};
+use crate::check::{Host, Kernel, NEEDS};
 use crate::target::Target;
 
 /// Whether this host, and a process, can be profiled.
@@ -24,8 +24,11 @@ impl Check {
             .iter()
             .map(|&need| (format!("{need:?}"), host.ask(need)))
             .collect::<Vec<_>>();
+        let mut notes = Vec::new();
         if answers.iter().all(|(_, answer)| answer.is_ok()) {
-            answers.push(("Programs".into(), load()));
+            let kernel = Kernel::probe(&host.sysfs)?;
+            notes = kernel.notes();
+            answers.push(("Programs".into(), load(kernel)));
         }
         if let Some(pid) = self.pid {
             answers.push((format!("Process {pid}"), Target::running(pid).map(drop)));
@@ -40,16 +43,19 @@ impl Check {
                 }
             }
         }
+        for note in notes {
+            println!("note  {note}");
+        }
         Ok(status)
     }
 }
 
-/// Whether the kernel takes every program.
-fn load() -> anyhow::Result<()> {
-    let mut bpf = Bpf::load(Sizes {
-        live: 1024,
-        rows: 1024,
-    })?;
-    bpf.load_all()?;
-    Ok(())
+/// Whether the kernel takes every program. What its verifier says when not is on stderr.
+fn load(kernel: Kernel) -> anyhow::Result<()> {
+    let mut bpf = Bpf::load(kernel.sizes(Some(1024), 1, 1024))?;
+    let loaded = bpf.load_all();
+    if let Err(LoadError::Refused { log, .. }) = &loaded {
+        eprintln!("{log}");
+    }
+    Ok(loaded?)
 }

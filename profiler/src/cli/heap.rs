@@ -58,9 +58,10 @@ pub struct Heap {
     title: Option<String>,
 
     /// Most live blocks to keep track of; costs 16 bytes of kernel memory each, and about 100 more
-    /// for each block that is live
-    #[arg(long, value_name = "N", default_value_t = 4 << 20, value_parser = clap::value_parser!(u32).range(1..))]
-    max_live: u32,
+    /// for each block that is live (before Linux 6.1: 100 each from the start) [default: 4194304;
+    /// before Linux 6.1: 1048576]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_live: Option<u32>,
 
     /// How stacks are walked: auto takes unwind tables, and frame pointers where there are none
     #[arg(long, value_enum, default_value_t)]

@@ -40,8 +40,8 @@ pub struct Settings {
     pub mode: Mode,
     /// How stacks are walked.
     pub unwind: Unwind,
-    /// Entries of the live map.
-    pub max_live: u32,
+    /// Entries of the live map; `None`: what the kernel makes of it.
+    pub max_live: Option<u32>,
     /// What the user knows of the allocator.
     pub hints: Hints,
     /// An unstripped copy of the executable, to find the allocator of a stripped one with.
@@ -79,10 +79,10 @@ impl Drop for Detaching {
 
 /// Records and symbolizes.
 pub fn record(settings: &Settings) -> anyhow::Result<Recorded> {
-    check::host()?;
+    let kernel = check::host()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(Recording::run(settings))
+    runtime.block_on(Recording::run(settings, kernel))
 }

@@ -13,8 +13,8 @@ use unfreed_common::config::ended;
 
 use super::mappings::{FirstLook, Mappings};
 use super::{Detaching, Recorded, Selection, Settings, progress};
-use crate::bpf::{self, Bpf, NewStack, Probe, Ring, Sizes};
-use crate::check;
+use crate::bpf::{self, Bpf, NewStack, Probe, Ring};
+use crate::check::{self, Kernel};
 use crate::collect::{self, RawProfile, Stacks};
 use crate::profile::{End, ProcessMemory, Unwinding, View};
 use crate::source::{Heap, Unstripped};
@@ -53,12 +53,12 @@ pub struct Recording<'a> {
 
 impl<'a> Recording<'a> {
     /// Records from the start to the end.
-    pub async fn run(settings: &'a Settings) -> anyhow::Result<Recorded> {
+    pub async fn run(settings: &'a Settings, kernel: Kernel) -> anyhow::Result<Recorded> {
         // Before anything is started or attached: from here on a signal ends the recording in order.
         let mut interrupt = signal(SignalKind::interrupt()).context("watching for Ctrl-C")?;
         let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
         let (sender, mut built) = unbounded_channel();
-        let mut recording = Self::prepare(settings, sender)?;
+        let mut recording = Self::prepare(settings, kernel, sender)?;
         let mapped = watch(recording.mappings.watch()?)?;
         let started_at = jiff::Timestamp::now().to_string();
         let begin = Instant::now();
@@ -103,7 +103,11 @@ impl<'a> Recording<'a> {
     }
 
     /// Everything up to the moment from which events count.
-    fn prepare(settings: &'a Settings, built: UnboundedSender<Built>) -> anyhow::Result<Self> {
+    fn prepare(
+        settings: &'a Settings,
+        kernel: Kernel,
+        built: UnboundedSender<Built>,
+    ) -> anyhow::Result<Self> {
         let started = match &settings.selection {
             Selection::Pid(_) => None,
             Selection::Command(command) => Some(target::start(command)?),
@@ -123,10 +127,8 @@ impl<'a> Recording<'a> {
             .transpose()?;
         let symbols = settings.unstripped.clone().map(|path| (exe.clone(), path));
         let first = FirstLook::at(pid, settings.unwind, symbols)?;
-        let mut bpf = Bpf::load(Sizes {
-            live: settings.max_live,
-            rows: first.room(),
-        })?;
+        let sizes = kernel.sizes(settings.max_live, target.threads(), first.room());
+        let mut bpf = Bpf::load(sizes)?;
         bpf.set_walk(settings.unwind)?;
         bpf.attach_process_events()?;
         let ring = bpf.take_ring().context("the ring buffer is gone")?;
@@ -240,19 +242,13 @@ impl<'a> Recording<'a> {
         }
         if ended.reason == ended::MAIN_THREAD_EXITED {
             // The process itself ends too, unless other threads go on.
-            return Ok(self.others_go_on().then_some(End::MainThreadExited));
+            return Ok((self.target.threads() > 1).then_some(End::MainThreadExited));
         }
         self.follow();
         if self.show_progress {
             progress::show(&self.bpf, begin.elapsed(), self.settings.duration)?;
         }
         Ok(None)
-    }
-
-    fn others_go_on(&self) -> bool {
-        procfs::process::Process::new(self.target.pid.get().cast_signed())
-            .and_then(|process| process.stat())
-            .is_ok_and(|stat| stat.num_threads > 1)
     }
 
     fn how_it_ended(&mut self) -> End {

@@ -3,10 +3,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
+
+use crate::perf::{self, Attributes};
 
 /// Pages of a ring beside its first: room for hundreds of events, of which few are expected.
 const PAGES: usize = 16;
@@ -81,25 +83,6 @@ fn processors(online: &str) -> impl Iterator<Item = i32> {
     })
 }
 
-/// `struct perf_event_attr` up to its fifth version.
-#[repr(C)]
-#[derive(Default)]
-struct Attributes {
-    kind: u32,
-    size: u32,
-    config: u64,
-    sample_period: u64,
-    sample_type: u64,
-    read_format: u64,
-    flags: u64,
-    wakeup_watermark: u32,
-    bp_type: u32,
-    unused: [u64; 4],
-    sample_stack_user: u32,
-    clock: i32,
-    unused_too: [u64; 2],
-}
-
 impl Ring {
     fn open(processor: i32) -> io::Result<Self> {
         const SOFTWARE: u32 = 1;
@@ -107,10 +90,8 @@ impl Ring {
         const SAMPLE_TIME: u64 = 1 << 2;
         // mmap, watermark, sample_id_all, mmap2, use_clockid
         const FLAGS: u64 = 1 << 8 | 1 << 14 | 1 << 18 | 1 << 23 | 1 << 25;
-        const CLOSE_ON_EXEC: u64 = 1 << 3;
         let attributes = Attributes {
             kind: SOFTWARE,
-            size: size_of::<Attributes>() as u32,
             config: DUMMY,
             sample_type: SAMPLE_TIME,
             flags: FLAGS,
@@ -119,23 +100,7 @@ impl Ring {
             clock: libc::CLOCK_MONOTONIC,
             ..Attributes::default()
         };
-        // SAFETY: the kernel reads `size` bytes of the attributes; the other arguments are integers.
-        let fd = unsafe {
-            libc::syscall(
-                libc::SYS_perf_event_open,
-                &raw const attributes,
-                -1,
-                processor,
-                -1,
-                CLOSE_ON_EXEC,
-            )
-        };
-        let fd = i32::try_from(fd).unwrap_or(-1);
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the call has just returned it, nobody else owns it.
-        let event = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+        let event = File::from(perf::open(&attributes, -1, processor)?);
         let memory = MmapOptions::new()
             .len((PAGES + 1) * page_size())
             .map_raw(&event)?;

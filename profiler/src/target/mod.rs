@@ -21,6 +21,7 @@ pub use modules::{Location, Modules, Range};
 pub use pidfd::PidFd;
 pub use spawn::{SpawnError, Started, start};
 
+use crate::check;
 use crate::profile::Process;
 
 /// A process that can be profiled.
@@ -70,6 +71,13 @@ impl Target {
             process: introduce(&proc, pid),
         })
     }
+
+    /// How many threads it has; 0 when it has ended.
+    pub fn threads(&self) -> u32 {
+        ProcFs::new(self.pid.get().cast_signed())
+            .and_then(|process| process.stat())
+            .map_or(0, |stat| stat.num_threads as u32)
+    }
 }
 
 /// The name and executable of a process; empty where they cannot be read.
@@ -101,24 +109,18 @@ fn refuse_32_bit(pid: u32) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Linux 6.11 made return probes use a system call on x86-64, which a seccomp filter written before
-/// does not know: it kills the process. Since 6.14 (commit cf6cb56ef244) filters are not asked.
+/// A filter that does not know how return probes return can end the process.
 fn refuse_seccomp(pid: u32, seccomp: Option<u32>) -> anyhow::Result<()> {
     const SECCOMP_MODE_FILTER: u32 = 2;
-    if seccomp != Some(SECCOMP_MODE_FILTER) {
+    if seccomp != Some(SECCOMP_MODE_FILTER) || check::seccomp_spares_return_probes()? {
         return Ok(());
     }
-    let kernel = procfs::sys::kernel::Version::current().context("reading the kernel's version")?;
-    if (kernel.major, kernel.minor) >= (6, 11) && (kernel.major, kernel.minor) < (6, 14) {
-        bail!(
-            "process {pid} runs under a seccomp filter, and on Linux {}.{} such a filter can kill \
-             a process whose functions have return probes; profile it on Linux 6.14 or later, or \
-             run it without the filter (systemd: SystemCallFilter=, Docker: seccomp=unconfined)",
-            kernel.major,
-            kernel.minor
-        );
-    }
-    Ok(())
+    bail!(
+        "process {pid} runs under a seccomp filter, and this kernel (Linux 6.11 to 6.13 without a \
+         later fix) lets such a filter kill a process whose functions have return probes; profile \
+         it on another kernel, or run it without the filter (systemd: SystemCallFilter=, Docker: \
+         seccomp=unconfined)"
+    )
 }
 
 /// `CLOCK_MONOTONIC` in nanoseconds, the clock of `bpf_ktime_get_ns`.

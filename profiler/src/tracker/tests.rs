@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 use unfreed_common::unwind::{Mapping, ProcessTable};
 
 use super::*;
-use crate::bpf::{Bpf, Sizes};
+use crate::bpf::Bpf;
+use crate::check;
 
 /// A process that does nothing.
 struct Idle(Child);
@@ -39,7 +40,7 @@ impl Drop for Idle {
 }
 
 fn tracker(rows: u32) -> Tracker {
-    let mut bpf = Bpf::load(Sizes { live: 16, rows }).unwrap();
+    let mut bpf = Bpf::load(check::host().unwrap().sizes(Some(16), 1, rows)).unwrap();
     let (built, _) = tokio::sync::mpsc::unbounded_channel();
     Tracker::of(Unwind::Auto, bpf.take_tables().unwrap(), built)
 }

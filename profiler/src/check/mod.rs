@@ -1,11 +1,18 @@
 //! Can this host do it? Each answer names the lack, its effect and the remedy. Asked before anything
-//! is attached, so that what follows may assume it.
+//! is attached, so that what follows may assume it. What differs between kernels is asked here, too, and
+//! of the kernel itself ([`Kernel`], [`seccomp_spares_return_probes`]), never told from its version.
+
+mod kernel;
+mod seccomp;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+pub use kernel::Kernel;
 use procfs::process::Process as ProcFs;
+
+use crate::bpf;
 
 /// Something that profiling needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +29,8 @@ pub enum Need {
     Btf,
     /// tracefs with the scheduler's and signals' tracepoints.
     Tracepoints,
+    /// A ring buffer for stacks, the youngest of the things that every recording needs.
+    RingBuffer,
 }
 
 /// Everything that profiling needs, in the order in which to ask.
@@ -32,6 +41,7 @@ pub const NEEDS: &[Need] = &[
     Need::Uprobes,
     Need::Btf,
     Need::Tracepoints,
+    Need::RingBuffer,
 ];
 
 /// Capability numbers, include/uapi/linux/capability.h, with what unfreed needs each for.
@@ -92,6 +102,7 @@ impl Host {
                  checked against it; boot a kernel that has it, as every distribution's since 2020",
             ),
             Need::Tracepoints => self.tracepoints(),
+            Need::RingBuffer => ring_buffer(),
         }
     }
 
@@ -165,10 +176,26 @@ impl Host {
     }
 }
 
-/// Fails with the first need that this host does not meet.
-pub fn host() -> anyhow::Result<()> {
+/// Fails with the first need that this host does not meet; else what its kernel can do.
+pub fn host() -> anyhow::Result<Kernel> {
     let host = Host::this()?;
-    NEEDS.iter().try_for_each(|&need| host.ask(need))
+    NEEDS.iter().try_for_each(|&need| host.ask(need))?;
+    Kernel::probe(&host.sysfs)
+}
+
+/// Whether return probes are safe in a process with a seccomp filter. Takes a fraction of a second.
+pub fn seccomp_spares_return_probes() -> anyhow::Result<bool> {
+    seccomp::spares_return_probes(&Host::this()?.sysfs)
+}
+
+fn ring_buffer() -> anyhow::Result<()> {
+    if bpf::has_ring_buffer().context("asking the kernel for a BPF ring buffer")? {
+        return Ok(());
+    }
+    bail!(
+        "this kernel has no BPF ring buffer (Linux 5.8), through which stacks would leave it, so \
+         nothing can be recorded; boot Linux 5.10 or later"
+    )
 }
 
 /// Many files at a time are open: two for each probe.
