@@ -24,6 +24,19 @@ pub struct Attributes {
     pub clock: i32,
 }
 
+impl Attributes {
+    /// An event that never happens: `PERF_COUNT_SW_DUMMY`.
+    pub fn dummy() -> Self {
+        const SOFTWARE: u32 = 1;
+        const DUMMY: u64 = 9;
+        Self {
+            kind: SOFTWARE,
+            config: DUMMY,
+            ..Self::default()
+        }
+    }
+}
+
 /// `struct perf_event_attr` up to its fifth version, `include/uapi/linux/perf_event.h`.
 #[repr(C)]
 struct KernelAttributes {

@@ -13,6 +13,7 @@ pub use kernel::Kernel;
 use procfs::process::Process as ProcFs;
 
 use crate::bpf;
+use crate::perf;
 
 /// Something that profiling needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum Need {
     NoLockdown,
     /// Uprobes as perf events.
     Uprobes,
+    /// Perf events of every process.
+    PerfEvents,
     /// Kernel type information.
     Btf,
     /// tracefs with the scheduler's and signals' tracepoints.
@@ -39,6 +42,7 @@ pub const NEEDS: &[Need] = &[
     Need::PidNamespace,
     Need::NoLockdown,
     Need::Uprobes,
+    Need::PerfEvents,
     Need::Btf,
     Need::Tracepoints,
     Need::RingBuffer,
@@ -96,6 +100,7 @@ impl Host {
                 "this kernel has no uprobes (CONFIG_UPROBE_EVENTS), so no function of a program can \
                  be probed; boot a kernel that has them, as every distribution's has",
             ),
+            Need::PerfEvents => perf_events(),
             Need::Btf => self.exists(
                 "kernel/btf/vmlinux",
                 "this kernel has no BTF (CONFIG_DEBUG_INFO_BTF), so the eBPF programs cannot be \
@@ -186,6 +191,21 @@ pub fn host() -> anyhow::Result<Kernel> {
 /// Whether return probes are safe in a process with a seccomp filter. Takes a fraction of a second.
 pub fn seccomp_spares_return_probes() -> anyhow::Result<bool> {
     seccomp::spares_return_probes(&Host::this()?.sysfs)
+}
+
+/// Asked by opening one: distributions' kernels differ in what they want for it.
+fn perf_events() -> anyhow::Result<()> {
+    let Err(error) = perf::open(&perf::Attributes::dummy(), -1, 0) else {
+        return Ok(());
+    };
+    let level = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid");
+    bail!(
+        "the kernel does not let unfreed open perf events ({error}; kernel.perf_event_paranoid is {}), \
+         without which nothing can be probed; run it as root, or set that to 2 \
+         (`sysctl kernel.perf_event_paranoid=2`): above it, the kernels of Debian and Ubuntu ask \
+         for CAP_SYS_ADMIN even where CAP_PERFMON is there",
+        level.as_deref().map_or("unknown", str::trim)
+    )
 }
 
 fn ring_buffer() -> anyhow::Result<()> {

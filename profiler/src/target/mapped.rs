@@ -85,20 +85,16 @@ fn processors(online: &str) -> impl Iterator<Item = i32> {
 
 impl Ring {
     fn open(processor: i32) -> io::Result<Self> {
-        const SOFTWARE: u32 = 1;
-        const DUMMY: u64 = 9;
         const SAMPLE_TIME: u64 = 1 << 2;
         // mmap, watermark, sample_id_all, mmap2, use_clockid
         const FLAGS: u64 = 1 << 8 | 1 << 14 | 1 << 18 | 1 << 23 | 1 << 25;
         let attributes = Attributes {
-            kind: SOFTWARE,
-            config: DUMMY,
             sample_type: SAMPLE_TIME,
             flags: FLAGS,
             // Any record wakes whoever waits: counting wakeups is for samples only.
             wakeup_watermark: 1,
             clock: libc::CLOCK_MONOTONIC,
-            ..Attributes::default()
+            ..Attributes::dummy()
         };
         let event = File::from(perf::open(&attributes, -1, processor)?);
         let memory = MmapOptions::new()
