@@ -190,7 +190,11 @@ fn without_privileges_the_capabilities_are_named() -> Result<()> {
     let mut command = Command::new(&copy);
     command.args(["heap", "-p", &pid]).uid(nobody).gid(nobody);
     let ended = Session::start(&mut command)?.end()?;
-    check(&ended, 1, &["CAP_BPF", "CAP_PERFMON", "sudo", "setcap"])
+    check(
+        &ended,
+        1,
+        &["CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "sudo", "setcap"],
+    )
 }
 
 #[test]

@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork};
 
-use crate::perf::{self, Attributes};
+use super::uprobe;
 
 /// `__NR_uretprobe`, `arch/x86/entry/syscalls/syscall_64.tbl`.
 const URETPROBE: u32 = 335;
@@ -29,8 +29,8 @@ pub fn spares_return_probes(sysfs: &Path) -> anyhow::Result<bool> {
     survives(sysfs, URETPROBE).context("trying whether seccomp filters and return probes get along")
 }
 
-/// Whether a process that is killed for the system call `denied` survives [`probed`] with a return
-/// probe on it.
+/// Whether a process that is killed for the system call `denied` survives
+/// [`uprobe::probed`] with a return probe on it.
 fn survives(sysfs: &Path, denied: u32) -> anyhow::Result<bool> {
     let (go, told) = nix::unistd::pipe().context("making a pipe")?;
     let (mut go, mut told) = (File::from(go), File::from(told));
@@ -42,13 +42,13 @@ fn survives(sysfs: &Path, denied: u32) -> anyhow::Result<bool> {
             let _ = go.read(&mut byte);
             let filtered = install_filter(denied);
             if filtered {
-                probed();
+                uprobe::probed();
             }
             // SAFETY: ends the process at once, as a forked child must.
             unsafe { libc::_exit(i32::from(!filtered)) }
         }
         ForkResult::Parent { child } => {
-            let probe = probe(sysfs, child.as_raw());
+            let probe = uprobe::returns(sysfs, child.as_raw());
             // The child waits for this byte, whether there is a probe or not.
             told.write_all(&[1]).context("telling it to go on")?;
             let end = waitpid(child, None).context("waiting for it")?;
@@ -63,37 +63,6 @@ fn survives(sysfs: &Path, denied: u32) -> anyhow::Result<bool> {
     }
 }
 
-/// The function with the return probe.
-#[inline(never)]
-extern "C" fn probed() {
-    // SAFETY: a system call without arguments.
-    std::hint::black_box(unsafe { libc::syscall(libc::SYS_getppid) });
-}
-
-/// A return probe on [`probed`] in the process `pid`, which must have been forked from this one.
-fn probe(sysfs: &Path, pid: i32) -> anyhow::Result<OwnedFd> {
-    let uprobe = sysfs.join("bus/event_source/devices/uprobe");
-    let read = |name: &str| {
-        std::fs::read_to_string(uprobe.join(name))
-            .with_context(|| format!("reading uprobe's {name}"))
-    };
-    let kind = read("type")?.trim().parse().context("uprobe's type")?;
-    let bit = read("format/retprobe")?;
-    let bit: u32 = bit
-        .trim()
-        .trim_start_matches("config:")
-        .parse()
-        .context("retprobe's bit")?;
-    let attributes = Attributes {
-        kind,
-        config: 1 << bit,
-        config1: c"/proc/self/exe".as_ptr() as u64,
-        config2: file_offset(probed as *const () as u64)?,
-        ..Attributes::default()
-    };
-    Ok(perf::open(&attributes, pid, -1)?)
-}
-
 /// How often an event has happened.
 fn hits(event: OwnedFd) -> anyhow::Result<u64> {
     let mut count = [0; 8];
@@ -101,16 +70,6 @@ fn hits(event: OwnedFd) -> anyhow::Result<u64> {
         .read_exact(&mut count)
         .context("reading the probe's count")?;
     Ok(u64::from_ne_bytes(count))
-}
-
-/// Where in this program's file the code at `address` is.
-fn file_offset(address: u64) -> anyhow::Result<u64> {
-    let maps = procfs::process::Process::myself()?.maps()?;
-    let mapping = maps
-        .iter()
-        .find(|mapping| (mapping.address.0..mapping.address.1).contains(&address))
-        .context("own code is not mapped")?;
-    Ok(address - mapping.address.0 + mapping.offset)
 }
 
 /// Has the process killed for the system call `denied`; true when that is so now. Only system calls.
