@@ -8,9 +8,8 @@ mod witness;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use unfreed_tests::build;
 use unfreed_tests::chain::{Chains, Walked};
-use unfreed_tests::matrix::Allocator;
+use unfreed_tests::matrix::{self, Allocator, Case};
 use unfreed_tests::program::Program;
 use unfreed_tests::unfreed::{Recording, Unfreed};
 
@@ -60,11 +59,9 @@ impl Outcome {
 }
 
 /// Fails with everything that is not the program's own.
-fn check(program: &'static str, allocator: Allocator) -> Result<()> {
-    let path = match allocator {
-        Allocator::RustSystem => build::frameless_rust(program),
-        _ => build::frameless(program, allocator.linkage()),
-    }?;
+fn check(case: Case) -> Result<()> {
+    let path = case.frameless().file()?;
+    let allocator = case.allocator;
     let outcome = Outcome::of(&path, allocator, &[], &[])?;
     let place = Place {
         executable: &path.to_string_lossy(),
@@ -78,9 +75,11 @@ macro_rules! chains {
         $(
             #[test]
             fn $test() -> Result<()> {
-                check($program, Allocator::$allocator)
+                check(Case { program: $program, allocator: Allocator::$allocator })
             }
         )*
+
+        const TESTS: &[&str] = &[$(stringify!($test)),*];
     };
 }
 
@@ -110,4 +109,10 @@ chains! {
     chain_paths_on_mimalloc: "chain_paths", Mimalloc;
     chain_paths_on_glibc_static: "chain_paths", GlibcStatic;
     chain_rust_on_system: "chain_rust", RustSystem;
+}
+
+#[test]
+fn every_program_that_knows_its_chains_is_a_test() {
+    let cases: Vec<String> = matrix::chains().map(|case| case.to_string()).collect();
+    assert_eq!(TESTS, cases);
 }

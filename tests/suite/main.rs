@@ -14,5 +14,6 @@ mod scale;
 mod session;
 mod symbols;
 mod toolchain;
+mod traces;
 mod unwinding;
 mod whole;

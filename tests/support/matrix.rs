@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::build::{self, Linkage};
+use crate::build::{Linkage, Recipe};
 use crate::compare::{Side, compare};
 use crate::ledger::{Ledger, Weight};
 use crate::program::Program;
@@ -71,6 +71,15 @@ pub const PROGRAMS: &[(&str, &[Allocator])] = &[
     ("rust", &[RustSystem, RustJemalloc, RustMimalloc]),
 ];
 
+/// Programs that know their chains of callers, and with what each of them runs.
+const CHAINS: &[(&str, &[Allocator])] = &[
+    ("chain_c", ANY_C),
+    ("chain_callbacks", ANY_C),
+    ("chain_leaks", ANY_CPLUSPLUS),
+    ("chain_paths", ANY_CPLUSPLUS),
+    ("chain_rust", &[RustSystem]),
+];
+
 /// Programs that are recorded a second time with `--all`, for what they took.
 const ALL_TOO: &[&str] = &["functions", "extended", "operators", "jumps", "rust"];
 
@@ -91,7 +100,16 @@ impl fmt::Display for Case {
 
 /// Every case.
 pub fn cases() -> impl Iterator<Item = Case> {
-    PROGRAMS.iter().flat_map(|&(program, allocators)| {
+    each(PROGRAMS)
+}
+
+/// Every program that knows its chains of callers, under every allocator.
+pub fn chains() -> impl Iterator<Item = Case> {
+    each(CHAINS)
+}
+
+fn each(programs: &'static [(&str, &[Allocator])]) -> impl Iterator<Item = Case> {
+    programs.iter().flat_map(|&(program, allocators)| {
         allocators
             .iter()
             .map(move |&allocator| Case { program, allocator })
@@ -182,18 +200,33 @@ impl Allocator {
 }
 
 impl Case {
+    /// How to build the program.
+    pub fn recipe(self) -> Recipe {
+        match self.allocator {
+            RustSystem => Recipe::Rust(""),
+            RustJemalloc => Recipe::Rust("jemalloc"),
+            RustMimalloc => Recipe::Rust("mimalloc"),
+            _ => Recipe::Program(self.program, self.allocator.linkage()),
+        }
+    }
+
+    /// How to build the library that it loads, where it loads one.
+    pub fn plugin(self) -> Option<Recipe> {
+        (self.program == "dlopen").then(|| Recipe::Plugin("plugin", self.allocator.linkage()))
+    }
+
+    /// How to build the program of one of [`chains`].
+    pub fn frameless(self) -> Recipe {
+        match self.allocator {
+            RustSystem => Recipe::FramelessRust(self.program),
+            _ => Recipe::Frameless(self.program, self.allocator.linkage()),
+        }
+    }
+
     /// Builds and starts the program, up to the line that starts its workload.
     pub fn start(self) -> Result<Program> {
-        let path = match self.allocator {
-            RustSystem => build::rust(""),
-            RustJemalloc => build::rust("jemalloc"),
-            RustMimalloc => build::rust("mimalloc"),
-            _ => build::program(self.program, self.allocator.linkage()),
-        }?;
-        let plugin = match self.program {
-            "dlopen" => Some(build::plugin("plugin", self.allocator.linkage())?),
-            _ => None,
-        };
+        let path = self.recipe().file()?;
+        let plugin = self.plugin().map(Recipe::file).transpose()?;
         Program::start(&path, plugin, self.allocator.preload()?.as_deref())
     }
 

@@ -10,6 +10,7 @@ mod setup;
 mod test;
 #[path = "../../profiler/build/toolchain.rs"]
 mod toolchain;
+mod vm_test;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,8 @@ enum Task {
     Demo,
     /// Run every test, with real eBPF on the running kernel
     Test(test::Arguments),
+    /// Run the suite in virtual machines with other kernels; `--all` writes docs/kernels.md
+    VmTest(vm_test::Arguments),
     /// Formatting, clippy on both sides of the kernel boundary, documentation, licences
     Lint,
     /// Build one static binary, `dist/unfreed` in the target directory
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Task::Setup(arguments) => setup::task(&arguments),
         Task::Demo => demo::task(),
         Task::Test(arguments) => test::task(&arguments),
+        Task::VmTest(arguments) => vm_test::task(&arguments),
         Task::Lint => lint::task(),
         Task::Dist => dist::task(),
         Task::Accuracy => accuracy::task(),

@@ -7,39 +7,16 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use unfreed_tests::build::{self, FRAMELESS, Linkage};
+use unfreed_tests::build::beforehand::CHAIN_PLUGINS;
+use unfreed_tests::build::{self, Linkage};
 use unfreed_tests::chain::{self, Chains, Names, Stack, Walked};
 use unfreed_tests::ledger::Weight;
 use unfreed_tests::matrix::Allocator;
 
 use super::Outcome;
 use super::rules::missing;
-use crate::toolchain;
-
-/// Name, bytes of the frames of its two functions, bytes of its blocks. The first two are alike in
-/// everything that a mapping shows.
-const PLUGINS: [(&str, u32, u32, u32); 3] = [
-    ("alpha", 24, 4000, 1001),
-    ("bravo", 4000, 24, 2001),
-    ("gamma", 600, 1200, 3001),
-];
 
 const ROUNDS: i64 = 1000;
-
-fn plugin(directory: &Path, index: usize) -> Result<PathBuf> {
-    let (name, left, right, bytes) = PLUGINS[index];
-    let output = directory.join(format!("{name}.so"));
-    let defined = [
-        format!("-DPLUGIN={name}"),
-        format!("-DLEFT={left}"),
-        format!("-DRIGHT={right}"),
-        format!("-DBYTES={bytes}"),
-    ];
-    let defined = defined.iter().map(String::as_str);
-    let options: Vec<&str> = FRAMELESS.iter().copied().chain(defined).collect();
-    toolchain::library("chain_plugin.c", &output, &options)?;
-    Ok(output)
-}
 
 /// The chain of the only function that takes blocks of this stack's size.
 fn truth<'a>(stack: &Stack, chains: &'a Chains) -> Option<&'a Names> {
@@ -91,8 +68,7 @@ fn wrong(chains: &Chains, walked: &Walked) -> Vec<String> {
 
 /// These take turns, while another thread does the same with `other`.
 fn run(turns: &[usize], other: Option<usize>, rounds: i64, options: &[&str]) -> Result<Outcome> {
-    let directory = tempfile::tempdir()?;
-    let plugin = |index| plugin(directory.path(), index);
+    let plugin = |index: usize| build::frameless_library(CHAIN_PLUGINS[index]);
     let other = match other {
         Some(index) => plugin(index)?,
         None => PathBuf::from("-"),
@@ -100,7 +76,7 @@ fn run(turns: &[usize], other: Option<usize>, rounds: i64, options: &[&str]) -> 
     let rounds = PathBuf::from(rounds.to_string());
     let turns = turns
         .iter()
-        .map(|index| plugin(*index))
+        .map(|&index| plugin(index))
         .collect::<Result<Vec<_>>>()?;
     let mut arguments = vec![Path::new("-"), &rounds, &other];
     arguments.extend(turns.iter().map(PathBuf::as_path));

@@ -6,13 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use unfreed_tests::build::{self, FRAMELESS};
+use unfreed_tests::build::{self, beforehand::CHAIN_WITNESS};
 use unfreed_tests::chain::Walked;
 use unfreed_tests::ledger::Weight;
 use unfreed_tests::program::Program;
 use unfreed_tests::unfreed::Unfreed;
-
-use crate::toolchain;
 
 /// A file and a return address in it, from the caller of the allocator outwards.
 type Addresses = Vec<(PathBuf, u64)>;
@@ -93,8 +91,7 @@ fn with_allocators(
 
 /// What libgcc says about a run that is not recorded.
 fn witness(program: &Path, directory: &Path) -> Result<BTreeMap<Addresses, Weight>> {
-    let library = directory.join("chain_witness.so");
-    toolchain::library("chain_witness.c", &library, FRAMELESS)?;
+    let library = build::frameless_library(CHAIN_WITNESS)?;
     let files = ["chains.json", "witness"].map(|name| directory.join(name));
     let mut program = Program::start(program, &files, Some(&library))?;
     program.run()?;

@@ -110,6 +110,16 @@ impl Machine {
                     on_path("readelf"),
                 ),
                 ("gdb", "what the tests compare stacks with", on_path("gdb")),
+                (
+                    "qemu-system-x86",
+                    "virtual machines with other kernels, for the tests",
+                    on_path("qemu-system-x86_64"),
+                ),
+                (
+                    "bpftrace",
+                    "another profiler, for the tests beside it",
+                    on_path("bpftrace"),
+                ),
                 ("python3", real, Path::new("/usr/bin/python3").exists()),
                 ("nodejs", real, on_path("node")),
                 ("redis-server", real, on_path("redis-server")),

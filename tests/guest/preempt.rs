@@ -1,0 +1,133 @@
+//! A kernel that takes the CPU from a probe's program in its middle (`preempt=full`), under load: what
+//! a program keeps must not be another thread's, neither its scratch memory nor its frame.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+use unfreed_tests::build::{self, Linkage};
+use unfreed_tests::chain::{Chains, Names, Walked};
+use unfreed_tests::compare::Side;
+use unfreed_tests::ledger::{Ledger, Weight};
+use unfreed_tests::program::Program;
+use unfreed_tests::report::Report;
+use unfreed_tests::unfreed::Unfreed;
+
+/// How often a thread of real time has to have taken a CPU for the test to mean anything.
+const ENOUGH: i64 = 1000;
+
+/// Whether the kernel is one that preempts itself.
+fn require_full_preemption() -> Result<()> {
+    let version = std::fs::read_to_string("/proc/version")?;
+    let command_line = std::fs::read_to_string("/proc/cmdline")?;
+    ensure!(
+        version.contains("PREEMPT") && command_line.contains("preempt=full"),
+        "this needs a guest that boots with preempt=full; {} {}",
+        version.trim(),
+        command_line.trim()
+    );
+    Ok(())
+}
+
+/// What the program says of each chain; those without any weight are left out.
+fn expected(chains: &Chains) -> BTreeMap<Names, Weight> {
+    let weights = chains.expected.iter();
+    weights
+        .map(|(names, chain)| (names.clone(), chain.outstanding))
+        .filter(|(_, weight)| *weight != Weight::default())
+        .collect()
+}
+
+/// A chain in few words; no other thread's has as many functions.
+fn short(names: &Names) -> String {
+    let site = names.first().map_or("nothing", String::as_str);
+    format!("{site} below {} functions", names.len().saturating_sub(1))
+}
+
+/// Every chain that has not exactly the weight that it has to have. No other allocates: the threads
+/// are there before the recording begins.
+fn wrong_chains(expected: &BTreeMap<Names, Weight>, walked: &Walked) -> Vec<String> {
+    let mut got = walked.by_chain();
+    got.retain(|_, weight| *weight != Weight::default());
+    let mut wrong = Vec::new();
+    for (names, weight) in expected {
+        let found = got.remove(names).unwrap_or_default();
+        if found != *weight {
+            wrong.push(format!("{}: expected {weight}, got {found}", short(names)));
+        }
+    }
+    wrong.extend(
+        got.iter()
+            .map(|(names, weight)| format!("{}: no such chain, {weight}", short(names))),
+    );
+    wrong
+}
+
+/// What else is not as it has to be: sums, losses, stacks that are not whole.
+fn wrong_numbers(ledger: &Ledger, report: &Report, walked: &Walked) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let totals = &report.totals;
+    if (totals.taken, totals.unfreed) != (ledger.taken(), ledger.outstanding())
+        || totals.given_back + totals.unfreed != totals.taken
+    {
+        let (taken, outstanding) = (ledger.taken(), ledger.outstanding());
+        wrong.push(format!(
+            "expected {taken} and of those {outstanding} outstanding, got {totals:?}"
+        ));
+    }
+    let unwinding = &walked.unwinding;
+    if unwinding.complete != unwinding.walked || unwinding.approximate != 0 {
+        wrong.push(format!("not every stack is whole: {unwinding:?}"));
+    }
+    let lost = report.lost();
+    wrong.extend(lost.map(|(reason, count)| format!("lost: {reason}: {count}")));
+    wrong
+}
+
+fn check(side: Side, options: &[&str]) -> Result<()> {
+    require_full_preemption()?;
+    let directory = tempfile::tempdir()?;
+    let written = directory.path().join("chains.json");
+    let output = directory.path().join("walked.json");
+    let path = build::frameless("preempt", Linkage::Dynamic)?;
+    let mut program = Program::start(&path, [&written], None)?;
+    let output_path = output.to_string_lossy();
+    let unfreed = Unfreed::heap(program.pid(), &[&["-o", &*output_path], options].concat())?;
+    let ledger = program.run()?;
+    let recording = unfreed.stop()?;
+    program.finish()?;
+
+    let mut by_chain = ledger.clone();
+    if side == Side::Taken {
+        for site in by_chain.sites.values_mut() {
+            site.outstanding = site.taken;
+        }
+    }
+    let chains = Chains::read(&written, &by_chain)?;
+    let waking = chains.notes.get("waking").copied().unwrap_or(0);
+    println!("{}; {:?}", ledger.taken(), chains.notes);
+    ensure!(
+        waking >= ENOUGH,
+        "the threads of real time woke only {waking} times"
+    );
+    let walked = Walked::read(&output)?;
+    let mut wrong = wrong_numbers(&ledger, &recording.report, &walked);
+    wrong.extend(wrong_chains(&expected(&chains), &walked));
+    let some: Vec<&str> = wrong.iter().take(20).map(String::as_str).collect();
+    ensure!(
+        wrong.is_empty(),
+        "{} are wrong:\n  {}",
+        wrong.len(),
+        some.join("\n  ")
+    );
+    Ok(())
+}
+
+#[test]
+fn what_is_outstanding_is_each_threads_own() -> Result<()> {
+    check(Side::Outstanding, &[])
+}
+
+#[test]
+fn what_was_taken_is_each_threads_own() -> Result<()> {
+    check(Side::Taken, &["--all"])
+}
