@@ -5,7 +5,9 @@
 
 use unfreed_common::stack::{MAX_FRAMES, StackHeader};
 use unfreed_common::thread::Thread;
-use unfreed_common::unwind::{Frame, ProcessTable, Stop, check_frame_pointer, flag, mode};
+use unfreed_common::unwind::{
+    Frame, KEPT_LISTS, ProcessTable, Stop, check_frame_pointer, flag, mode,
+};
 
 use crate::machine::{BY_FRAME_POINTER, Registers, follows_call, slot_below, step};
 use crate::maps::{BLANK_PROCESS, CHANGES, CONTROL, PROCESSES};
@@ -82,7 +84,7 @@ pub fn end(tgid: u32, thread: &mut Thread) {
     if newer > 0 {
         header.flags |= flag::UNSETTLED;
     }
-    if newer > 1 {
+    if newer > KEPT_LISTS {
         // The list of mappings may have been overwritten meanwhile: the innermost caller needed none.
         header.depth = header.depth.min(2);
         header.stop = Stop::MappingsChanged as u32;

@@ -125,8 +125,9 @@ fn check(case: Case, hertz: u32) -> Result<()> {
     Ok(())
 }
 
-/// Hundreds of threads exit: the kernel frees what it keeps of a thread that met a probe, in whose
-/// middle a sample of its stack was the end of some kernels (Linux b583ef82b671).
+/// Hundreds of threads exit. A sample of a thread's stack that came while the kernel freed what it keeps
+/// of a thread that met a probe was a panic in `is_uprobe_at_func_entry` (Linux cfa7f3d2c526 without
+/// b583ef82b671: 6.1.113 to 6.1.130, 6.6.55 to 6.6.82, 6.11.3 to 6.12.18).
 #[test]
 fn threads_are_exact_beside_a_profiler() -> Result<()> {
     let case = Case {

@@ -17,8 +17,13 @@ pub const MAX_MAPPINGS: u32 = 1 << MAPPING_STEPS;
 /// Most processes that can have tables at a time.
 pub const MAX_PROCESSES: u32 = 64;
 
-/// Mappings of all processes together: two lists of the largest process, and room for others.
-pub const MAPPINGS: u32 = 4 * MAX_MAPPINGS;
+/// How many lists of a process's mappings stay as they are after they were replaced: a walk that began
+/// before may still be at work in one, for as long as its thread waits for a processor.
+pub const KEPT_LISTS: u64 = 4;
+
+/// Mappings of all processes together: the lists of the largest process, the kept ones too, and room for
+/// others.
+pub const MAPPINGS: u32 = (KEPT_LISTS as u32 + 4) * MAX_MAPPINGS;
 
 /// Steps of the binary search among a process's mappings.
 pub const MAPPING_STEPS: u32 = 13;

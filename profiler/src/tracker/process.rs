@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
-use unfreed_common::unwind::{MAX_MAPPINGS, Mapping, ProcessTable};
+use unfreed_common::unwind::{KEPT_LISTS, MAX_MAPPINGS, Mapping, ProcessTable};
 
 use super::WalkedBy;
 use super::build::Job;
@@ -21,8 +21,8 @@ pub type List = (u32, u32);
 /// A process that is followed.
 pub struct Process {
     table: ProcessTable,
-    /// The list before the one in use: a walk may still be at work in it.
-    before: Option<List>,
+    /// The lists before the one in use, the oldest first: a walk may still be at work in one.
+    before: VecDeque<List>,
     /// Rows were placed since the table was published.
     more_rows: bool,
     /// Which file a module is; `None`: none that has a table.
@@ -41,7 +41,7 @@ impl Process {
                 changes_index,
                 ..ProcessTable::default()
             },
-            before: None,
+            before: VecDeque::new(),
             more_rows: false,
             identities: HashMap::new(),
             owners: Vec::new(),
@@ -61,9 +61,8 @@ impl Process {
 
     /// The lists that may be in use.
     pub fn lists(&self) -> impl Iterator<Item = List> {
-        [Some((self.table.first, self.table.count)), self.before]
-            .into_iter()
-            .flatten()
+        let in_use = (self.table.first, self.table.count);
+        self.before.iter().copied().chain([in_use])
     }
 
     /// Files may have rows that had none before.
@@ -116,8 +115,11 @@ impl Process {
         changes: u64,
         modules: &Modules,
     ) -> (ProcessTable, Option<List>) {
-        let in_use = (self.table.sequence > 0).then_some((self.table.first, self.table.count));
-        let unused = std::mem::replace(&mut self.before, in_use);
+        if self.table.sequence > 0 {
+            let in_use = (self.table.first, self.table.count);
+            self.before.push_back(in_use);
+        }
+        let unused = (self.before.len() as u64 > KEPT_LISTS).then(|| self.before.pop_front());
         self.note_owners(modules.current());
         self.table.first = first;
         self.table.count = count;
@@ -130,7 +132,7 @@ impl Process {
         }
         self.remembered
             .push_back((generation, modules.current().to_vec()));
-        (self.table, unused)
+        (self.table, unused.flatten())
     }
 
     /// Whose table a walk by this generation used at an address.
