@@ -33,6 +33,14 @@ counters! {
         /// The live map refused a block for another reason (no memory, contention).
         LiveInsertFailed = "live_insert_failed",
             "that many blocks are missing from the unfreed ones; the kernel was short of memory";
+        /// The map of touched pages has no room for one more.
+        TouchMapFull = "touch_map_full",
+            "that many touched pages are unexplained if they are resident; record with a larger \
+             --max-pages";
+        /// The map of touched pages refused one for another reason (no memory, contention).
+        TouchInsertFailed = "touch_insert_failed",
+            "that many touched pages are unexplained if they are resident; the kernel was short of \
+             memory";
         /// A freed block could not be taken out of the live map.
         LiveDeleteFailed = "live_delete_failed",
             "that many freed blocks are shown as unfreed; record again";

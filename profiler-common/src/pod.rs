@@ -4,6 +4,7 @@ use aya::Pod;
 
 use crate::alloc::{Block, BlockKey};
 use crate::config::{Control, Ended};
+use crate::page::Touch;
 use crate::stack::{StackHeader, StackTotals};
 use crate::thread::Thread;
 use crate::unwind::{Mapping, ProcessTable};
@@ -13,6 +14,8 @@ use crate::unwind::{Mapping, ProcessTable};
 unsafe impl Pod for BlockKey {}
 // SAFETY: as above.
 unsafe impl Pod for Block {}
+// SAFETY: as above.
+unsafe impl Pod for Touch {}
 // SAFETY: as above.
 unsafe impl Pod for StackTotals {}
 // SAFETY: as above.

@@ -1,6 +1,7 @@
 //! What is kept of a thread between the entry of an allocator function and its return.
 
 use crate::alloc::{Block, BlockKey};
+use crate::page::Touch;
 use crate::stack::StackRecord;
 use crate::unwind::Frame;
 
@@ -94,6 +95,10 @@ pub struct Walk {
     pub link: u64,
     /// How many frames there are.
     pub depth: u64,
+    /// How many of them are known without any table.
+    pub sure: u64,
+    /// 1 while the walk goes on: it reads the stack, which can fault.
+    pub busy: u64,
     /// 1: the last frame was found by a frame pointer of code that may use it for something else.
     pub doubtful: u64,
     /// What beside its addresses tells this stack from another: the same address can mean another
@@ -101,6 +106,38 @@ pub struct Walk {
     pub seed: u64,
     /// The process's tables.
     pub tables: Tables,
+}
+
+/// Words of the stack that a [`Memo`] can hold.
+pub const MEMO_WORDS: usize = 40;
+
+/// The last walk of a thread's stack, and all that it depended on: when the next one begins with the same
+/// registers and would read the same words, it would end with the same stack.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Memo {
+    /// 1: the fields are those of a finished walk.
+    pub valid: u64,
+    /// Where the walk began.
+    pub pc: u64,
+    /// Stack pointer there.
+    pub sp: u64,
+    /// Frame pointer register there.
+    pub fp: u64,
+    /// `ProcessTable::generation` of the tables that were used.
+    pub generation: u64,
+    /// How often the process's mappings had changed.
+    pub changes: u64,
+    /// The stack's hash.
+    pub stack: u64,
+    /// How many words were read; more than there is room for: not kept.
+    pub count: u64,
+    /// How much of the stack above `sp` they are within: words.
+    pub span: u64,
+    /// Where they were: words above `sp`.
+    pub places: [u64; MEMO_WORDS],
+    /// What they were.
+    pub words: [u64; MEMO_WORDS],
 }
 
 /// A process's tables at one moment.
@@ -142,8 +179,12 @@ pub struct Thread {
     pub key: BlockKey,
     /// Scratch: a value for the live map.
     pub block: Block,
+    /// Scratch: a value for the map of touches.
+    pub touch: Touch,
     /// Scratch: how far the walk has got.
     pub walk: Walk,
+    /// The last walk.
+    pub memo: Memo,
     /// Scratch: a part of its stack.
     pub window: Window,
     /// Scratch: the stack being walked.

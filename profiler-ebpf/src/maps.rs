@@ -6,6 +6,7 @@ use aya_ebpf::maps::{Array, HashMap, ProgramArray, RingBuf};
 use unfreed_common::alloc::{Block, BlockKey};
 use unfreed_common::config::{Control, Ended};
 use unfreed_common::loss::{Loss, Note};
+use unfreed_common::page::Touch;
 use unfreed_common::stack::StackTotals;
 use unfreed_common::thread::Thread;
 use unfreed_common::unwind::{
@@ -16,6 +17,12 @@ use unfreed_common::unwind::{
 /// user side) costs 16 bytes an entry up front. Full: the block is lost, `Loss::LiveMapFull`.
 #[map]
 pub static LIVE: HashMap<BlockKey, Block> = HashMap::with_max_entries(1 << 20, BPF_F_NO_PREALLOC);
+
+/// Touches by page. Memory is taken per entry where the kernel lets us; the user side sets the size
+/// (`--max-live`). Full: the touch is lost, `Loss::LiveMapFull`.
+#[map]
+pub static TOUCHES: HashMap<BlockKey, Touch> =
+    HashMap::with_max_entries(1 << 10, BPF_F_NO_PREALLOC);
 
 /// Distinct stacks by their hash. Full: blocks go to `OVERFLOW_STACK`, `Loss::StackMapFull`.
 #[map]
@@ -88,6 +95,14 @@ pub static NOTES: Array<u64> = Array::with_max_entries(Note::ALL.len() as u32, 0
 /// `heap::heap_walk_*`, at `walker::KEEP` `heap::heap_keep_stack`.
 #[map]
 pub static WALKERS: ProgramArray = ProgramArray::with_max_entries(walker::COUNT, 0);
+
+/// The same for faults that tracepoints tell of: programs of another type have an array of their own.
+#[map]
+pub static FAULT_WALKERS: ProgramArray = ProgramArray::with_max_entries(walker::COUNT, 0);
+
+/// The same for faults that perf events tell of.
+#[map]
+pub static PERF_WALKERS: ProgramArray = ProgramArray::with_max_entries(walker::COUNT, 0);
 
 /// Always empty: see `process::recorded_by_probe`.
 #[map]

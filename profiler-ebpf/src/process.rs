@@ -24,6 +24,12 @@ pub fn recorded() -> Option<u32> {
     (control.recording != 0 && end.reason == ended::NO).then_some(control.tgid)
 }
 
+/// [`recorded`], for programs that run on every thread there is: only on the target's.
+#[inline(always)]
+pub fn recorded_thread() -> Option<u32> {
+    recorded().filter(|&tgid| tgid == current_tgid())
+}
+
 /// [`recorded`], for the programs of uprobes.
 ///
 /// The tail call goes nowhere, on the path that does nothing anyway. That it is there turns off the

@@ -3,14 +3,15 @@
 //! At a function's entry the return address is at the top of the stack, so the innermost frame needs
 //! no rule. No return probe has replaced that address yet; those of outer functions of ours are known.
 
-use unfreed_common::stack::{MAX_FRAMES, StackHeader};
+use unfreed_common::stack::MAX_FRAMES;
 use unfreed_common::thread::Thread;
 use unfreed_common::unwind::{
     Frame, KEPT_LISTS, ProcessTable, Stop, check_frame_pointer, flag, mode,
 };
 
-use crate::machine::{BY_FRAME_POINTER, Registers, follows_call, slot_below, step};
+use crate::machine::{BY_FRAME_POINTER, Interrupted, Registers, follows_call, slot_below, step};
 use crate::maps::{BLANK_PROCESS, CHANGES, CONTROL, PROCESSES};
+use crate::memo;
 use crate::rules::{self, UNMAPPED};
 use crate::trampoline;
 use crate::window;
@@ -25,39 +26,65 @@ pub const LOWEST_CODE: u64 = 0x1000;
 /// Prepares the walk of the call that has just begun.
 #[inline(always)]
 pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread) {
-    let Some(process) = process(tgid) else {
-        return;
-    };
-    let changes = CHANGES.get(process.changes_index).copied().unwrap_or(0);
     let mut caller = thread.call.return_address;
     if trampoline::is_one(caller) {
         // The function was jumped to by one that has a return probe.
         caller = trampoline::replaced(thread, thread.call.slot);
     }
+    thread.record.frames[0] = regs.instruction_pointer();
+    thread.record.frames[1] = caller;
     let walk = &mut thread.walk;
+    walk.depth = 1 + u64::from(caller != 0);
+    walk.sure = 2;
+    walk.frame.pc = caller;
+    walk.frame.sp = regs.caller_stack_pointer();
+    walk.frame.fp = regs.frame_pointer();
+    set(&mut walk.frame.interrupted, 0);
+    walk.link = 0;
+    begin_with(tgid, thread, 0);
+}
+
+/// Prepares the walk from an instruction that the kernel has interrupted.
+#[inline(always)]
+pub fn begin_at(place: &Interrupted, tgid: u32, thread: &mut Thread) {
+    thread.record.frames[0] = place.pc;
+    let walk = &mut thread.walk;
+    walk.depth = 1;
+    walk.sure = 1;
+    walk.frame.pc = place.pc;
+    walk.frame.sp = place.sp;
+    walk.frame.fp = place.fp;
+    walk.frame.interrupted = 1;
+    walk.link = place.link;
+    begin_with(tgid, thread, 1);
+}
+
+/// `interrupted`: the bits of the first frames that are interrupted instructions.
+#[inline(always)]
+fn begin_with(tgid: u32, thread: &mut Thread, interrupted: u64) {
+    let walk = &mut thread.walk;
+    let record = &mut thread.record;
+    walk.busy = 1;
+    walk.doubtful = 0;
+    record.header.flags = 0;
+    set(&mut record.header.interrupted[0], interrupted);
+    set(&mut record.header.interrupted[1], 0);
+    window::forget(&mut thread.window);
+    memo::begin(&mut thread.memo, &walk.frame);
+    let Some(process) = process(tgid) else {
+        return;
+    };
+    let changes = CHANGES.get(process.changes_index).copied().unwrap_or(0);
     walk.tables.first = process.first;
     walk.tables.count = process.count;
     walk.tables.generation = process.generation;
     walk.tables.sequence = process.sequence;
     walk.tables.changes = changes;
     walk.seed = u64::from(process.layout);
-    walk.doubtful = 0;
-    walk.depth = 1 + u64::from(caller != 0);
-    walk.frame.pc = caller;
-    walk.frame.sp = regs.caller_stack_pointer();
-    walk.link = 0;
-    walk.frame.fp = regs.frame_pointer();
-    walk.frame.interrupted = 0;
-    let record = &mut thread.record;
-    record.frames[0] = regs.instruction_pointer();
-    record.frames[1] = caller;
     record.header.generation = process.generation;
-    record.header.flags = 0;
     if changes != process.settled_at {
         record.header.flags = flag::UNSETTLED;
     }
-    forget_interrupted(&mut record.header);
-    window::forget(&mut thread.window);
 }
 
 /// Walks some frames further. True: there are more.
@@ -85,14 +112,16 @@ pub fn end(tgid: u32, thread: &mut Thread) {
         header.flags |= flag::UNSETTLED;
     }
     if newer > KEPT_LISTS {
-        // The list of mappings may have been overwritten meanwhile: the innermost caller needed none.
-        header.depth = header.depth.min(2);
+        // The list of mappings may have been overwritten meanwhile.
+        header.depth = header.depth.min(thread.walk.sure as u32);
         header.stop = Stop::MappingsChanged as u32;
     }
     if header.flags & flag::UNSETTLED != 0 {
         // Both only grow, so the sum is another one after every change.
         thread.walk.seed |= tables.generation.wrapping_add(tables.changes) << 32;
     }
+    thread.walk.busy = 0;
+    memo::end(thread);
 }
 
 /// Adds the caller of the outermost frame.
@@ -112,6 +141,10 @@ fn add_caller(how: u32, thread: &mut Thread) -> Result<(), Stop> {
     let by_pointer = rules::is_none(rule);
     if by_pointer {
         let mapped = rule.0 != UNMAPPED.0;
+        if !mapped {
+            // Code that a compiler makes and changes at run time.
+            memo::forget(&mut thread.memo);
+        }
         if walk.doubtful != 0 && !mapped && !follows_call(frame.pc) {
             walk.depth -= 1;
             return Err(Stop::NoTable);
@@ -129,10 +162,12 @@ fn add_caller(how: u32, thread: &mut Thread) -> Result<(), Stop> {
     }
     let mut stack = window::Near {
         window: &mut thread.window,
+        memo: &mut thread.memo,
         sp: frame.sp,
     };
     let mut caller = step(rule, &frame, &mut walk.link, &mut stack)?;
     if trampoline::is_one(caller.pc) {
+        memo::forget(&mut thread.memo);
         caller.pc = trampoline::replaced(thread, slot_below(caller.sp));
         if caller.pc == 0 {
             return Err(Stop::ReturnProbe);
@@ -163,13 +198,28 @@ fn add_caller(how: u32, thread: &mut Thread) -> Result<(), Stop> {
     Ok(())
 }
 
-/// All frames are return addresses.
+/// Sets a word. Volatile, since LLVM would make a call of memset of several zeros.
 #[inline(always)]
-fn forget_interrupted(header: &mut StackHeader) {
-    for word in &mut header.interrupted {
-        // SAFETY: a valid reference. Volatile, since LLVM would make a call of memset of it.
-        unsafe { core::ptr::write_volatile(word, 0) };
+fn set(word: &mut u64, value: u64) {
+    // SAFETY: a valid reference.
+    unsafe { core::ptr::write_volatile(word, value) };
+}
+
+/// The stack of the last walk, if one from here would be the same.
+#[inline(always)]
+pub fn same_as_before(place: &Interrupted, tgid: u32, thread: &mut Thread) -> Option<u64> {
+    let process = process(tgid)?;
+    let changes = CHANGES.get(process.changes_index).copied()?;
+    if changes != process.settled_at
+        || !memo::is_of(&thread.memo, place, process.generation, changes)
+    {
+        return None;
     }
+    // Reading the stack can fault.
+    thread.walk.busy = 1;
+    let same = memo::holds(thread);
+    thread.walk.busy = 0;
+    same.then_some(thread.memo.stack)
 }
 
 /// What is published of a process; zeros when nothing is.

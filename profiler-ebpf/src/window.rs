@@ -1,8 +1,10 @@
 //! Reads the target's stack: 2 KiB at a time, since a read of any size costs about the same.
 
-use aya_ebpf::helpers::{bpf_probe_read_user, bpf_probe_read_user_buf};
-use unfreed_common::thread::{WINDOW_WORDS, Window};
+use aya_ebpf::helpers::{bpf_probe_read_kernel_buf, bpf_probe_read_user, bpf_probe_read_user_buf};
+use unfreed_common::thread::{Memo, WINDOW_WORDS, Window};
 use unfreed_common::unwind::Stack;
+
+use crate::memo;
 
 const BYTES: u64 = 8 * WINDOW_WORDS as u64;
 const PAGE: u64 = 4096;
@@ -21,6 +23,8 @@ pub fn forget(window: &mut Window) {
 pub struct Near<'a> {
     /// What has been read of it.
     pub window: &'a mut Window,
+    /// Takes note of what is read.
+    pub memo: &'a mut Memo,
     /// The frame's stack pointer.
     pub sp: u64,
 }
@@ -28,7 +32,9 @@ pub struct Near<'a> {
 impl Stack for Near<'_> {
     #[inline(always)]
     fn word(&mut self, address: u64) -> Option<u64> {
-        word(self.window, self.sp, address)
+        let word = word(self.window, self.sp, address)?;
+        memo::note(self.memo, address, word);
+        Some(word)
     }
 }
 
@@ -78,6 +84,13 @@ fn fill(window: &mut Window, start: u64) {
     }
 }
 
+/// Reads the `length` bytes from `start` on.
+#[inline(always)]
+pub fn read_stack(window: &mut Window, start: u64, length: u64) -> bool {
+    window.start = start;
+    read(window, start, length)
+}
+
 #[inline(always)]
 fn read(window: &mut Window, start: u64, length: u64) -> bool {
     let length = length.min(BYTES);
@@ -101,6 +114,19 @@ fn read_single(window: &mut Window, address: u64) -> Option<u64> {
         window.length = 0;
         window.words[0]
     })
+}
+
+/// Reads words of the kernel's memory into the window, which then holds nothing of a stack.
+#[inline(always)]
+pub fn read_kernel<const WORDS: usize>(window: &mut Window, address: u64) -> bool {
+    forget(window);
+    // SAFETY: at most as many bytes as there are words, which are any initialized bytes; the kernel
+    // checks the source address.
+    unsafe {
+        let bytes =
+            core::slice::from_raw_parts_mut(window.words.as_mut_ptr().cast::<u8>(), 8 * WORDS);
+        bpf_probe_read_kernel_buf(address as *const u8, bytes).is_ok()
+    }
 }
 
 /// Reads one word of the target's memory; `None` where nothing is mapped or it is not in memory.

@@ -1,13 +1,13 @@
 //! Maps -> [`RawProfile`]: ids, addresses and counts, nothing symbolized.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use unfreed_common::stack::OVERFLOW_STACK;
 use unfreed_common::unwind::{Stop, flag};
 
 use crate::bpf::{Bpf, NewStack};
-use crate::profile::{Mode, Profile, Totals, Unwind, Unwinding, Walk, Weight};
+use crate::profile::{Kind, Mode, Profile, Totals, Unwind, Unwinding, Walk, Weight};
+use crate::source::{Outcome, StillThere};
 use crate::target::{Location, Modules};
 use crate::tracker::WalkedBy;
 
@@ -18,6 +18,8 @@ pub type RawProfile = Profile<RawStack>;
 pub struct RawStack {
     /// What hangs on it.
     pub weight: Weight,
+    /// Of which kind it is, where the view tells kinds apart.
+    pub kind: Option<Kind>,
     /// From the innermost outwards.
     pub frames: RawFrames,
     /// How it was walked.
@@ -87,13 +89,13 @@ impl Stacks {
                     && !stack.is_interrupted(index + 1),
             });
             // The table was of what had been mapped there before: what lies further out is wrong. (The
-            // innermost frame was not left by a table.)
+            // innermost frame was not left by a table, unless it was interrupted in the middle.)
             let is_other = || match walked_by(address) {
                 WalkedBy::NoTable => false,
                 WalkedBy::Module(by) => module != Some(by),
                 WalkedBy::Forgotten => true,
             };
-            if unsettled && index > 0 && is_other() {
+            if unsettled && (index > 0 || stack.is_interrupted(0)) && is_other() {
                 walk.cut = Some(Stop::MappingsChanged.name());
                 break;
             }
@@ -123,39 +125,26 @@ pub struct Counted {
     pub stacks: Vec<RawStack>,
 }
 
-/// Reads the maps after the recording has ended at `end_time` (`CLOCK_MONOTONIC`, nanoseconds).
+/// Reads the maps after the recording has ended. `outcome`: what its source says.
 pub fn count(
     bpf: &Bpf,
     mut stacks: Stacks,
     unwind: Unwind,
     mode: Mode,
-    min_age: Duration,
-    end_time: u64,
+    outcome: Outcome,
 ) -> anyhow::Result<Counted> {
-    let min_age = u64::try_from(min_age.as_nanos()).unwrap_or(u64::MAX);
-    let mut unfreed: HashMap<u64, Weight> = HashMap::new();
-    let mut add = |block: &unfreed_common::alloc::Block| {
-        if end_time.saturating_sub(block.time) >= min_age {
-            *unfreed.entry(block.stack).or_default() += Weight {
-                bytes: block.size,
-                count: 1,
-            };
-        }
-    };
-    bpf.live_blocks(&mut add)?;
-    for pending in bpf.pending_blocks()? {
-        add(&pending.0);
-    }
     let mut totals = Totals::default();
-    for weight in unfreed.values() {
-        totals.unfreed += *weight;
+    let mut by_stack: HashMap<u64, Vec<(Option<Kind>, Weight)>> = HashMap::new();
+    for ((stack, kind), weight) in outcome.unfreed {
+        totals.unfreed += weight;
+        by_stack.entry(stack).or_default().push((kind, weight));
     }
     let mut unwinding = Unwinding {
         mode: unwind,
         ..Unwinding::default()
     };
     // One stack can have several ids: what is walked while mappings change has one of its own.
-    let mut merged: HashMap<(RawFrames, Walk), Weight> = HashMap::new();
+    let mut merged: HashMap<(RawFrames, Walk, Option<Kind>), Weight> = HashMap::new();
     for entry in bpf.stacks()? {
         let taken = Weight {
             bytes: entry.totals.taken_bytes,
@@ -168,27 +157,32 @@ pub fn count(
         };
         let stack = stacks.take(entry.hash);
         tally(&mut unwinding, &stack, taken.count);
-        let weight = match mode {
-            Mode::Unfreed => unfreed.remove(&entry.hash).unwrap_or_default(),
-            Mode::All => taken,
+        let weights = match mode {
+            Mode::Unfreed => by_stack.remove(&entry.hash).unwrap_or_default(),
+            Mode::All => vec![(None, taken)],
         };
-        if weight.count > 0 {
-            *merged.entry(stack).or_default() += weight;
+        let (frames, walk) = stack;
+        for (kind, weight) in weights.into_iter().filter(|(_, weight)| weight.count > 0) {
+            *merged.entry((frames.clone(), walk, kind)).or_default() += weight;
         }
+    }
+    if let Some(StillThere { all, came_along }) = outcome.still_there {
+        totals.taken += came_along;
+        totals.given_back = totals.taken.less(all);
     }
     if mode == Mode::Unfreed {
         // Blocks of stacks that the map does not have: there are none, and if there were, they would
         // not be kept back.
-        for weight in unfreed.into_values() {
-            *merged
-                .entry((RawFrames::Lost, Walk::default()))
-                .or_default() += weight;
+        for (kind, weight) in by_stack.into_values().flatten() {
+            let lost = (RawFrames::Lost, Walk::default(), kind);
+            *merged.entry(lost).or_default() += weight;
         }
     }
     let stacks = merged
         .into_iter()
-        .map(|((frames, walk), weight)| RawStack {
+        .map(|((frames, walk, kind), weight)| RawStack {
             weight,
+            kind,
             frames,
             walk,
         })

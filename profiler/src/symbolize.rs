@@ -27,6 +27,7 @@ pub fn symbolize(raw: RawProfile, modules: &[Module]) -> Profile {
             weight: stack.weight,
             frames: names.frames(&stack.frames),
             walk: stack.walk,
+            kind: stack.kind,
         })
         .collect::<Vec<_>>();
     stacks.sort_by(|a, b| {

@@ -8,6 +8,7 @@ mod heap_matrix;
 mod judge;
 mod losses;
 mod modules;
+mod pages;
 mod recorded;
 mod redis;
 mod scale;

@@ -135,3 +135,57 @@ pub fn follows_call(pc: u64) -> bool {
 pub fn slot_below(stack_pointer: u64) -> u64 {
     stack_pointer.wrapping_sub(8)
 }
+
+/// Where a thread was in user mode when the kernel took over.
+pub struct Interrupted {
+    /// The instruction that was to be executed, or executed again.
+    pub pc: u64,
+    /// Stack pointer.
+    pub sp: u64,
+    /// Frame pointer register.
+    pub fp: u64,
+    /// Link register, on machines that have one.
+    pub link: u64,
+}
+
+/// Words of `struct pt_regs`.
+pub const REGISTER_WORDS: usize = size_of::<pt_regs>() / 8;
+
+/// What the words of a `struct pt_regs` say; `Err`: the stack pointer in the kernel, which was
+/// interrupted itself.
+#[inline(always)]
+pub fn interrupted(words: &[u64]) -> Result<Interrupted, u64> {
+    const FRAME_POINTER: usize = 4;
+    const PC: usize = 16;
+    const CODE_SEGMENT: usize = 17;
+    const STACK_POINTER: usize = 19;
+    // Where FRED is used (Linux 6.9+) the upper bits are something else (arch/x86/include/asm/ptrace.h).
+    // The lowest two are the privilege level.
+    if words[CODE_SEGMENT] & 3 != 3 {
+        return Err(words[STACK_POINTER]);
+    }
+    Ok(Interrupted {
+        pc: words[PC],
+        sp: words[STACK_POINTER],
+        fp: words[FRAME_POINTER],
+        link: 0,
+    })
+}
+
+/// Where the kernel keeps the registers that user mode had, on the kernel's stack with this pointer:
+/// at its top (arch/x86/include/asm/processor.h, `task_pt_regs`). Kernels with FRED (Linux 6.9+) leave
+/// two words above them: `padding` says which of the two to try.
+#[inline(always)]
+pub fn user_registers(kernel_stack_pointer: u64, padding: u64) -> u64 {
+    // THREAD_SIZE without KASAN, to which stacks are aligned.
+    const STACK_BYTES: u64 = 1 << 14;
+    (kernel_stack_pointer | (STACK_BYTES - 1)) + 1 - 16 * padding - 8 * REGISTER_WORDS as u64
+}
+
+/// What an error code says of a page fault (Intel SDM, volume 3, "Page-Fault Exceptions").
+pub mod fault {
+    /// A page was present: it was forbidden to touch it like this.
+    pub const PRESENT: u64 = 1;
+    /// It was a write.
+    pub const WRITE: u64 = 2;
+}

@@ -3,8 +3,10 @@
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use aya::programs::ProgramError;
+use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
+use aya::programs::{PerfEvent, ProgramError, RawTracePoint, TracePoint, UProbe};
+use aya::util::online_cpus;
 use thiserror::Error;
 
 use super::load::{Bpf, LoadError};
@@ -17,12 +19,24 @@ pub struct Probe {
     offset: u64,
 }
 
+/// How the kernel tells of page faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultEvents {
+    /// The tracepoints `exceptions:page_fault_user` and `page_fault_kernel`: x86 only.
+    Tracepoints,
+    /// perf's software event, everywhere; it does not tell whether a page was there.
+    Perf,
+}
+
 /// Why a probe could not be attached.
 #[derive(Debug, Error)]
 pub enum AttachError {
     /// The program could not be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// Which processors there are is not known.
+    #[error("the online processors cannot be read: {0}")]
+    Processors(std::io::Error),
     /// The kernel refused the probe.
     #[error("the kernel refused a probe: {0:#}")]
     Refused(#[from] Box<ProgramError>),
@@ -93,7 +107,7 @@ impl Bpf {
         path: &Path,
         pid: NonZeroU32,
     ) -> Result<(), AttachError> {
-        self.uprobe(probe.program)?
+        self.program::<UProbe>(probe.program)?
             .attach(
                 UProbeAttachLocation::AbsoluteOffset(probe.offset),
                 path,
@@ -110,9 +124,35 @@ impl Bpf {
             ("process_exit", "sched", "sched_process_exit"),
             ("signal_deliver", "signal", "signal_deliver"),
         ] {
-            self.tracepoint(program)?
+            self.program::<TracePoint>(program)?
                 .attach(category, name)
                 .map_err(Box::new)?;
+        }
+        Ok(())
+    }
+
+    /// Attaches the programs that take page faults, those of all processes: they leave the others' at
+    /// once.
+    pub fn attach_faults(&mut self, events: FaultEvents) -> Result<(), AttachError> {
+        match events {
+            FaultEvents::Tracepoints => {
+                for name in ["page_fault_user", "page_fault_kernel"] {
+                    let program = self.program::<RawTracePoint>(name)?;
+                    program.attach(name).map_err(Box::new)?;
+                }
+            }
+            FaultEvents::Perf => {
+                for cpu in online_cpus().map_err(|(_, error)| AttachError::Processors(error))? {
+                    self.program::<PerfEvent>("page_fault_counted")?
+                        .attach(
+                            PerfEventConfig::Software(SoftwareEvent::PageFaults),
+                            PerfEventScope::AllProcessesOneCpu { cpu },
+                            SamplePolicy::Period(1),
+                            false,
+                        )
+                        .map_err(Box::new)?;
+                }
+            }
         }
         Ok(())
     }

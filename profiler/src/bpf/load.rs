@@ -1,7 +1,7 @@
 //! Loads the eBPF object that `build/main.rs` compiled.
 
 use aya::maps::{Array, HashMap, MapData, ProgramArray, RingBuf};
-use aya::programs::{Program, ProgramError, TracePoint, UProbe};
+use aya::programs::{Program, ProgramError, ProgramFd};
 use aya::{Ebpf, EbpfLoader};
 use thiserror::Error;
 use unfreed_common::config::{Control, Ended};
@@ -19,7 +19,43 @@ pub struct Bpf {
     pub(super) ended: Array<MapData, Ended>,
     pub(super) new_stacks: Option<RingBuf<MapData>>,
     pub(super) tables: Option<Tables>,
-    walkers: ProgramArray<MapData>,
+    /// Kept: the kernel empties an array of programs that nobody holds.
+    walkers: Vec<ProgramArray<MapData>>,
+}
+
+/// Programs that walk stacks and belong together: an array takes one type of program only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Walkers {
+    array: &'static str,
+    by_tables: &'static str,
+    by_frame_pointers: &'static str,
+    keep: &'static str,
+}
+
+impl Walkers {
+    /// Of allocator functions' probes.
+    pub const HEAP: Self = Self {
+        array: "WALKERS",
+        by_tables: "heap_walk_tables",
+        by_frame_pointers: "heap_walk_frame_pointers",
+        keep: "heap_keep_stack",
+    };
+
+    /// Of the page fault tracepoints.
+    pub const FAULTS: Self = Self {
+        array: "FAULT_WALKERS",
+        by_tables: "fault_walk_tables",
+        by_frame_pointers: "fault_walk_frame_pointers",
+        keep: "fault_keep_stack",
+    };
+
+    /// Of perf's event of page faults.
+    pub const PERF: Self = Self {
+        array: "PERF_WALKERS",
+        by_tables: "perf_walk_tables",
+        by_frame_pointers: "perf_walk_frame_pointers",
+        keep: "perf_keep_stack",
+    };
 }
 
 /// How large the maps may grow, in entries.
@@ -27,12 +63,27 @@ pub struct Bpf {
 pub struct Sizes {
     /// Live blocks (`--max-live`).
     pub live: u32,
+    /// Pages that were touched (`--max-pages`).
+    pub touches: u32,
     /// Threads at a time.
     pub threads: u32,
     /// Rows of unwind tables.
     pub rows: u32,
     /// When the first two take their memory.
     pub memory: Memory,
+}
+
+impl Sizes {
+    /// For programs that are loaded and not used.
+    pub fn small(memory: Memory) -> Self {
+        Self {
+            live: 16,
+            touches: 16,
+            threads: 16,
+            rows: 1024,
+            memory,
+        }
+    }
 }
 
 /// Why the programs could not be loaded.
@@ -82,6 +133,7 @@ impl Bpf {
     pub fn load(sizes: Sizes) -> Result<Self, LoadError> {
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("LIVE", sizes.live)
+            .map_max_entries("TOUCHES", sizes.touches)
             .map_max_entries("THREADS", sizes.threads)
             .map_max_entries("ROWS", sizes.rows)
             .load(&object(sizes.memory)?)
@@ -89,7 +141,6 @@ impl Bpf {
         let control = Array::try_from(take(&mut ebpf, "CONTROL")?)?;
         let ended = Array::try_from(take(&mut ebpf, "ENDED")?)?;
         let new_stacks = RingBuf::try_from(take(&mut ebpf, "NEW_STACKS")?)?;
-        let walkers = ProgramArray::try_from(take(&mut ebpf, "WALKERS")?)?;
         let tables = Tables::of(&mut ebpf, sizes.rows)?;
         let mut bpf = Self {
             ebpf,
@@ -97,66 +148,62 @@ impl Bpf {
             ended,
             new_stacks: Some(new_stacks),
             tables: Some(tables),
-            walkers,
+            walkers: Vec::new(),
         };
         bpf.insert_overflow_stack()?;
         Ok(bpf)
     }
 
-    /// Has stacks walked this way. Before anything is attached.
-    pub fn set_walk(&mut self, unwind: Unwind) -> Result<(), LoadError> {
+    /// Has these programs walk stacks, in this way. Before anything that needs them is attached.
+    pub fn set_walk(&mut self, walkers: Walkers, unwind: Unwind) -> Result<(), LoadError> {
         let walk = match unwind {
-            Unwind::Auto | Unwind::Tables => "heap_walk_tables",
-            Unwind::FramePointers => "heap_walk_frame_pointers",
+            Unwind::Auto | Unwind::Tables => walkers.by_tables,
+            Unwind::FramePointers => walkers.by_frame_pointers,
         };
-        for (index, program) in [(walker::WALK, walk), (walker::KEEP, "heap_keep_stack")] {
-            let fd = self
-                .uprobe(program)?
-                .fd()
-                .map_err(|error| refused(program, error))?;
-            let fd = fd.try_clone().map_err(LoadError::Mapping)?;
-            self.walkers.set(index, &fd, 0)?;
+        let mut array = ProgramArray::try_from(take(&mut self.ebpf, walkers.array)?)?;
+        for (index, program) in [(walker::WALK, walk), (walker::KEEP, walkers.keep)] {
+            array.set(index, &self.loaded(program)?, 0)?;
         }
+        self.walkers.push(array);
         Ok(())
     }
 
     /// Loads every program, attached or not: whether the kernel's verifier takes them.
     pub fn load_all(&mut self) -> Result<(), LoadError> {
-        for (name, program) in self.ebpf.programs_mut() {
+        let names: Vec<String> = self.ebpf.programs().map(|(name, _)| name.into()).collect();
+        names
+            .iter()
+            .try_for_each(|name| self.loaded(name).map(drop))
+    }
+
+    /// A descriptor of the program `name`, which is loaded unless it is.
+    fn loaded(&mut self, name: &str) -> Result<ProgramFd, LoadError> {
+        let program = self.ebpf.program_mut(name);
+        let program = program.ok_or_else(|| LoadError::Missing(name.to_owned()))?;
+        if program.fd().is_err() {
             let loaded = match program {
                 Program::UProbe(program) => program.load(),
                 Program::TracePoint(program) => program.load(),
+                Program::RawTracePoint(program) => program.load(),
+                Program::PerfEvent(program) => program.load(),
                 _ => return Err(LoadError::Missing(name.to_owned())),
             };
             loaded.map_err(|source| refused(name, source))?;
         }
-        Ok(())
+        let fd = program.fd().map_err(|source| refused(name, source))?;
+        fd.try_clone().map_err(LoadError::Mapping)
     }
 
-    /// Loads the program `name` unless it is loaded, and returns it.
-    pub(super) fn uprobe(&mut self, name: &str) -> Result<&mut UProbe, LoadError> {
-        let program: &mut UProbe = self
-            .ebpf
+    /// The program `name`, loaded.
+    pub(super) fn program<'a, P>(&'a mut self, name: &str) -> Result<&'a mut P, LoadError>
+    where
+        &'a mut P: TryFrom<&'a mut Program>,
+    {
+        self.loaded(name)?;
+        self.ebpf
             .program_mut(name)
             .and_then(|program| program.try_into().ok())
-            .ok_or_else(|| LoadError::Missing(name.to_owned()))?;
-        if program.fd().is_err() {
-            program.load().map_err(|source| refused(name, source))?;
-        }
-        Ok(program)
-    }
-
-    /// Loads the program `name` unless it is loaded, and returns it.
-    pub(super) fn tracepoint(&mut self, name: &str) -> Result<&mut TracePoint, LoadError> {
-        let program: &mut TracePoint = self
-            .ebpf
-            .program_mut(name)
-            .and_then(|program| program.try_into().ok())
-            .ok_or_else(|| LoadError::Missing(name.to_owned()))?;
-        if program.fd().is_err() {
-            program.load().map_err(|source| refused(name, source))?;
-        }
-        Ok(program)
+            .ok_or_else(|| LoadError::Missing(name.to_owned()))
     }
 
     /// Blocks whose stack finds no room are counted there, so it must exist.

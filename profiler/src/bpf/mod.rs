@@ -9,8 +9,8 @@ mod object;
 mod read;
 mod tables;
 
-pub use attach::{AttachError, Probe};
-pub use load::{Bpf, LoadError, Sizes};
+pub use attach::{AttachError, FaultEvents, Probe};
+pub use load::{Bpf, LoadError, Sizes, Walkers};
 pub use object::Memory;
 pub use read::{NewStack, PendingBlock, StackEntry, drain};
 pub use tables::Tables;

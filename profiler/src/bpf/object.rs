@@ -13,7 +13,7 @@ pub(super) static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/unfreed-ebpf"));
 
 /// The maps that grow while a recording goes on.
-const GROWING: [&str; 2] = ["LIVE", "THREADS"];
+const GROWING: [&str; 3] = ["LIVE", "THREADS", "TOUCHES"];
 
 /// `BPF_F_NO_PREALLOC`, include/uapi/linux/bpf.h.
 const NO_PREALLOC: u32 = 1;
@@ -67,10 +67,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_flags_are_cleared_and_nothing_else() {
+    fn the_flags_are_cleared_and_nothing_else() {
         let patched = up_front(OBJECT).unwrap();
         let changed = OBJECT.iter().zip(&patched).filter(|(a, b)| a != b);
-        assert_eq!(changed.collect::<Vec<_>>(), [(&1, &0), (&1, &0)]);
+        assert_eq!(changed.collect::<Vec<_>>(), [(&1, &0); 3]);
         assert_eq!(OBJECT.len(), patched.len());
         // Done already: the flags are not what they have to be.
         assert!(up_front(&patched).is_err());

@@ -10,6 +10,7 @@ use aya::maps::{Array, Map, MapData, RingBuf};
 use unfreed_common::alloc::{Block, BlockKey};
 use unfreed_common::config::{Control, Ended};
 use unfreed_common::loss::{Loss, Note};
+use unfreed_common::page::Touch;
 use unfreed_common::stack::{StackHeader, StackTotals};
 use unfreed_common::thread::{Call, Thread};
 use unfreed_common::unwind::mode;
@@ -90,6 +91,11 @@ impl Bpf {
     /// Calls `each` for every live block.
     pub fn live_blocks(&self, mut each: impl FnMut(&Block)) -> anyhow::Result<()> {
         self.for_each::<BlockKey, Block>("LIVE", |_, block| each(block))
+    }
+
+    /// Calls `each` for every page that was touched, with its address.
+    pub fn touches(&self, mut each: impl FnMut(u64, &Touch)) -> anyhow::Result<()> {
+        self.for_each::<BlockKey, Touch>("TOUCHES", |key, touch| each(key.address, touch))
     }
 
     /// Blocks set aside by reallocs that have not returned.

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, ensure};
 
-use crate::bpf::{Memory, Sizes};
+use crate::bpf::{FaultEvents, Memory};
 
-/// The most live blocks that are kept track of when nothing else is asked for: each costs 16 bytes
-/// of kernel memory, and about 100 more while it is live.
-const LIVE: u32 = 4 << 20;
+/// The most live blocks, or touched pages, that are kept track of when nothing else is asked for: each costs 16 bytes
+/// of kernel memory, and about 100 more while it is there.
+const ENTRIES: u32 = 4 << 20;
 
 /// The same where all of the memory is taken at the start: 92 MB.
-const LIVE_UP_FRONT: u32 = 1 << 20;
+const ENTRIES_UP_FRONT: u32 = 1 << 20;
 
 /// The most threads at a time that can be told apart: one costs about 5 KiB.
 const THREADS: u32 = 1 << 16;
@@ -25,6 +25,8 @@ const THREADS_UP_FRONT: u32 = 2048;
 pub struct Kernel {
     /// When the maps of blocks and threads take their memory.
     pub memory: Memory,
+    /// How it tells of page faults.
+    pub faults: FaultEvents,
 }
 
 impl Kernel {
@@ -44,24 +46,23 @@ impl Kernel {
             } else {
                 Memory::UpFront
             },
+            faults: faults(sysfs),
         })
     }
 
-    /// How large the maps may grow. `live`: what the user asks for; `threads`: how many the target
-    /// has; `rows`: of unwind tables.
-    pub fn sizes(self, live: Option<u32>, threads: u32, rows: u32) -> Sizes {
-        let (usual, most_threads) = match self.memory {
-            Memory::AsItGrows => (LIVE, THREADS),
-            Memory::UpFront => {
-                let room = threads.saturating_mul(2);
-                (LIVE_UP_FRONT, room.clamp(THREADS_UP_FRONT, THREADS))
-            }
-        };
-        Sizes {
-            live: live.unwrap_or(usual),
-            threads: most_threads,
-            rows,
-            memory: self.memory,
+    /// How many live blocks, or touched pages, to keep track of. `asked`: what the user asks for.
+    pub fn entries(self, asked: Option<u32>) -> u32 {
+        asked.unwrap_or(match self.memory {
+            Memory::AsItGrows => ENTRIES,
+            Memory::UpFront => ENTRIES_UP_FRONT,
+        })
+    }
+
+    /// How many threads to keep track of, of a target that has `now` of them.
+    pub fn threads(self, now: u32) -> u32 {
+        match self.memory {
+            Memory::AsItGrows => THREADS,
+            Memory::UpFront => now.saturating_mul(2).clamp(THREADS_UP_FRONT, THREADS),
         }
     }
 
@@ -71,9 +72,24 @@ impl Kernel {
             Memory::AsItGrows => Vec::new(),
             Memory::UpFront => vec![format!(
                 "this kernel (before Linux 6.1) takes the memory for live blocks at the start: 92 MB \
-                 for {LIVE_UP_FRONT} of them; --max-live changes that number"
+                 for {ENTRIES_UP_FRONT} of them; --max-live changes that number"
             )],
         }
+    }
+}
+
+/// The tracepoints exist on x86 only. (aarch64 has the names in some kernels, and never fires them.)
+fn faults(sysfs: &Path) -> FaultEvents {
+    let exist = ["kernel/tracing", "kernel/debug/tracing"]
+        .iter()
+        .any(|place| {
+            let events = sysfs.join(place).join("events/exceptions");
+            events.join("page_fault_user").exists() && events.join("page_fault_kernel").exists()
+        });
+    if exist && cfg!(target_arch = "x86_64") {
+        FaultEvents::Tracepoints
+    } else {
+        FaultEvents::Perf
     }
 }
 
@@ -139,18 +155,19 @@ mod tests {
     fn where_memory_is_taken_up_front_less_of_it_is() {
         let up_front = Kernel {
             memory: Memory::UpFront,
+            faults: FaultEvents::Perf,
         };
-        let sizes = up_front.sizes(None, 10, 1);
-        assert_eq!((sizes.live, sizes.threads), (1 << 20, 2048));
-        assert_eq!(up_front.sizes(Some(7), 1, 1).live, 7);
-        assert_eq!(up_front.sizes(None, 3000, 1).threads, 6000);
-        assert_eq!(up_front.sizes(None, u32::MAX, 1).threads, 1 << 16);
+        assert_eq!(up_front.entries(None), 1 << 20);
+        assert_eq!(up_front.entries(Some(7)), 7);
+        assert_eq!(up_front.threads(10), 2048);
+        assert_eq!(up_front.threads(3000), 6000);
+        assert_eq!(up_front.threads(u32::MAX), 1 << 16);
         assert!(up_front.notes()[0].contains("--max-live"));
     }
 
     #[test]
     fn this_kernel_answers() {
         let kernel = Kernel::probe(Path::new("/sys")).unwrap();
-        assert_eq!(kernel.sizes(None, 1, 5).rows, 5);
+        assert!(kernel.entries(None) >= 1 << 20);
     }
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::bpf::{Bpf, LoadError};
+use crate::bpf::{Bpf, LoadError, Sizes};
 use crate::check::{Host, Kernel, NEEDS};
 use crate::target::Target;
 
@@ -52,7 +52,7 @@ impl Check {
 
 /// Whether the kernel takes every program. What its verifier says when not is on stderr.
 fn load(kernel: Kernel) -> anyhow::Result<()> {
-    let mut bpf = Bpf::load(kernel.sizes(Some(1024), 1, 1024))?;
+    let mut bpf = Bpf::load(Sizes::small(kernel.memory))?;
     let loaded = bpf.load_all();
     if let Err(LoadError::Refused { log, .. }) = &loaded {
         eprintln!("{log}");

@@ -2,6 +2,8 @@
 
 mod check;
 mod heap;
+mod pages;
+mod record;
 mod time;
 
 use std::process::ExitCode;
@@ -24,6 +26,9 @@ enum Command {
     /// Blocks of the heap that were allocated and not freed
     #[command(alias = "memstacks")]
     Heap(heap::Heap),
+    /// Pages that were touched and are still resident
+    #[command(alias = "pgfaultstacks")]
+    Pages(pages::Pages),
     /// Whether this host, and a process, can be profiled; what to do if not
     Check(check::Check),
 }
@@ -36,6 +41,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Heap(heap) => heap.run(),
+            Command::Pages(pages) => pages.run(),
             Command::Check(check) => check.run(),
         }
     }

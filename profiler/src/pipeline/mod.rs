@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::allocator::Hints;
-use crate::bpf::Bpf;
+use crate::bpf::{Bpf, FaultEvents};
 use crate::check;
 use crate::profile::{Mode, Profile, Unwind};
 use recording::Recording;
@@ -40,14 +40,31 @@ pub struct Settings {
     pub mode: Mode,
     /// How stacks are walked.
     pub unwind: Unwind,
-    /// Entries of the live map; `None`: what the kernel makes of it.
-    pub max_live: Option<u32>,
-    /// What the user knows of the allocator.
-    pub hints: Hints,
-    /// An unstripped copy of the executable, to find the allocator of a stripped one with.
-    pub unstripped: Option<PathBuf>,
+    /// What of it.
+    pub what: What,
     /// No progress line.
     pub quiet: bool,
+}
+
+/// Which view to record, with what only that one needs to know.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// Blocks of the heap.
+    Heap {
+        /// Entries of the live map; `None`: what the kernel makes of it.
+        max_live: Option<u32>,
+        /// What the user knows of the allocator.
+        hints: Hints,
+        /// An unstripped copy of the executable, to find the allocator of a stripped one with.
+        unstripped: Option<PathBuf>,
+    },
+    /// Resident pages.
+    Pages {
+        /// Entries of the map of touches; `None`: what the kernel makes of it.
+        max_pages: Option<u32>,
+        /// How the kernel tells of faults; `None`: the best way there is.
+        events: Option<FaultEvents>,
+    },
 }
 
 /// What was recorded.

@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::num::NonZeroU32;
 use std::os::fd::AsRawFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -12,12 +13,12 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use unfreed_common::config::ended;
 
 use super::mappings::{FirstLook, Mappings};
-use super::{Detaching, Recorded, Selection, Settings, progress};
-use crate::bpf::{self, Bpf, NewStack, Probe, Ring};
+use super::{Detaching, Recorded, Selection, Settings, What, progress};
+use crate::bpf::{self, Bpf, NewStack, Probe, Ring, Sizes};
 use crate::check::{self, Kernel};
 use crate::collect::{self, RawProfile, Stacks};
-use crate::profile::{End, ProcessMemory, Unwinding, View};
-use crate::source::{Heap, Unstripped};
+use crate::profile::{End, Process, ProcessMemory, Unwinding};
+use crate::source::{Heap, Pages, Source, Unstripped};
 use crate::symbolize::symbolize;
 use crate::target::{self, MemoryReading, Module, Started, Target};
 use crate::tracker::Built;
@@ -40,7 +41,7 @@ pub struct Recording<'a> {
     target: Target,
     started: Option<Started>,
     mappings: Mappings,
-    heap: Heap,
+    source: Box<dyn Source>,
     stacks: Stacks,
     /// Stacks with frames in no known mapping.
     unlocated: Vec<NewStack>,
@@ -119,27 +120,19 @@ impl<'a> Recording<'a> {
         // Not before: the command would inherit it.
         check::raise_file_limit();
         let target = Target::running(pid)?;
-        let exe = &target.process.exe;
-        let unstripped = settings
-            .unstripped
-            .as_ref()
-            .map(|path| Unstripped::read(path, exe))
-            .transpose()?;
-        let symbols = settings.unstripped.clone().map(|path| (exe.clone(), path));
+        let (mut source, symbols) = source(settings, kernel, &target)?;
         let first = FirstLook::at(pid, settings.unwind, symbols)?;
-        let sizes = kernel.sizes(settings.max_live, target.threads(), first.room());
-        let mut bpf = Bpf::load(sizes)?;
-        bpf.set_walk(settings.unwind)?;
+        let mut bpf = Bpf::load(sizes(settings, kernel, target.threads(), first.room()))?;
+        source.prepare(&mut bpf, settings.unwind)?;
         bpf.attach_process_events()?;
         let ring = bpf.take_ring().context("the ring buffer is gone")?;
         let maps = bpf.take_tables().context("the tables are gone")?;
-        let heap = Heap::of(target.pid, settings.hints.clone(), unstripped);
         let mut recording = Self {
             settings,
             bpf,
             ring: watch(ring)?,
             mappings: first.follow(maps, built)?,
-            heap,
+            source,
             stacks: Stacks::default(),
             unlocated: Vec::new(),
             refreshed: Instant::now(),
@@ -161,19 +154,25 @@ impl<'a> Recording<'a> {
             started.run_loader(|| self.attach_new(false))?;
             // What the loader has said since the last time.
             self.attach_new(false)?;
-            self.heap.require_allocator(&self.target.process)?;
-            self.heap.announce(&self.target.process);
+            self.source.require(&self.target.process)?;
+            self.announce();
             started.let_go()?;
             self.started = Some(started);
         } else {
             self.attach_new(false).with_context(|| {
                 format!("process {pid} cannot be probed; has it ended meanwhile?")
             })?;
-            self.heap.require_allocator(&self.target.process)?;
+            self.source.require(&self.target.process)?;
             self.begin()?;
-            self.heap.announce(&self.target.process);
+            self.announce();
         }
         Ok(())
+    }
+
+    /// Says that everything is attached: the line that programs wait for.
+    fn announce(&self) {
+        let Process { pid, comm, .. } = &self.target.process;
+        eprintln!("recording {pid} ({comm}): {}", self.source.describe());
     }
 
     fn begin(&mut self) -> anyhow::Result<()> {
@@ -181,7 +180,8 @@ impl<'a> Recording<'a> {
         self.before = MemoryReading::of(pid)
             .with_context(|| format!("process {pid} ended before the recording began"))?;
         self.after = self.before;
-        self.bpf.set_recording(pid, self.settings.unwind, true)
+        self.bpf.set_recording(pid, self.settings.unwind, true)?;
+        self.source.begin()
     }
 
     fn drain(&mut self) {
@@ -213,7 +213,7 @@ impl<'a> Recording<'a> {
         while let Some(index) = self.mappings.take_new() {
             let modules = self.mappings.modules();
             attach_linker(&mut self.bpf, self.target.pid, modules.get(index))?;
-            self.heap.attach(&mut self.bpf, modules, index, late)?;
+            self.source.attach(&mut self.bpf, modules, index, late)?;
             // Probing takes its time, and code without an unwind table may be about to run.
             if self.mappings.wake()? {
                 self.read_mappings(late)?;
@@ -240,6 +240,7 @@ impl<'a> Recording<'a> {
         if let Some(reading) = MemoryReading::of(self.target.pid.get()) {
             self.after = reading;
         }
+        self.source.tick();
         if ended.reason == ended::MAIN_THREAD_EXITED {
             // The process itself ends too, unless other threads go on.
             return Ok((self.target.threads() > 1).then_some(End::MainThreadExited));
@@ -269,11 +270,17 @@ impl<'a> Recording<'a> {
         let pid = self.target.pid.get();
         self.bpf.set_recording(pid, self.settings.unwind, false)?;
         let duration = begin.elapsed();
-        if let Some(reading) = MemoryReading::of(pid)
-            && self.bpf.ended()?.reason == ended::NO
-        {
+        let here = MemoryReading::of(pid).filter(|reading| reading.rss > 0);
+        let here = here.filter(|_| {
+            !self
+                .bpf
+                .ended()
+                .is_ok_and(|ended| ended.reason != ended::NO)
+        });
+        if let Some(reading) = here {
             self.after = reading;
         }
+        self.source.end(here.is_some());
         std::thread::sleep(SETTLE);
         self.drain();
         if !self.unlocated.is_empty() {
@@ -292,20 +299,15 @@ impl<'a> Recording<'a> {
             bpf,
             target,
             mappings,
-            heap,
+            mut source,
             stacks,
             before,
             after,
             ..
         } = self;
-        let counted = collect::count(
-            &bpf,
-            stacks,
-            settings.unwind,
-            settings.mode,
-            settings.min_age,
-            end_time,
-        )?;
+        let min_age = u64::try_from(settings.min_age.as_nanos()).unwrap_or(u64::MAX);
+        let outcome = source.outcome(&bpf, end_time.saturating_sub(min_age))?;
+        let counted = collect::count(&bpf, stacks, settings.unwind, settings.mode, outcome)?;
         let losses = bpf.losses()?;
         let lost = losses
             .iter()
@@ -316,7 +318,7 @@ impl<'a> Recording<'a> {
                 advice: loss.advice(),
             });
         let raw = RawProfile {
-            view: View::Heap,
+            view: source.view(),
             mode: settings.mode,
             process: target.process,
             started_at,
@@ -330,12 +332,13 @@ impl<'a> Recording<'a> {
                 vsz_before: before.vsz,
                 vsz_after: after.vsz,
             },
+            reconciliation: source.reconciliation(),
             unwinding: Unwinding {
                 table_rows: mappings.table_rows(),
                 ..counted.unwinding
             },
             warnings: lost
-                .chain(heap.warnings)
+                .chain(source.warnings())
                 .chain(mappings.warnings())
                 .collect(),
             losses: losses
@@ -350,6 +353,46 @@ impl<'a> Recording<'a> {
             profile: symbolize(raw, &mappings.into_modules()),
             detaching,
         })
+    }
+}
+
+/// How large the maps may grow. `threads`: how many the target has; `rows`: of unwind tables.
+fn sizes(settings: &Settings, kernel: Kernel, threads: u32, rows: u32) -> Sizes {
+    const UNUSED: u32 = 1;
+    let (live, touches) = match settings.what {
+        What::Heap { max_live, .. } => (kernel.entries(max_live), UNUSED),
+        What::Pages { max_pages, .. } => (UNUSED, kernel.entries(max_pages)),
+    };
+    Sizes {
+        live,
+        touches,
+        threads: kernel.threads(threads),
+        rows,
+        memory: kernel.memory,
+    }
+}
+
+/// Where events come from; and the path of a module, and of a file with its symbols.
+#[expect(clippy::type_complexity, reason = "a pair that is taken apart at once")]
+fn source(
+    settings: &Settings,
+    kernel: Kernel,
+    target: &Target,
+) -> anyhow::Result<(Box<dyn Source>, Option<(String, PathBuf)>)> {
+    match &settings.what {
+        What::Heap {
+            hints, unstripped, ..
+        } => {
+            let exe = &target.process.exe;
+            let copy = unstripped.as_ref().map(|path| Unstripped::read(path, exe));
+            let heap = Heap::of(target.pid, hints.clone(), copy.transpose()?);
+            let symbols = unstripped.clone().map(|path| (exe.clone(), path));
+            Ok((Box::new(heap), symbols))
+        }
+        What::Pages { events, .. } => {
+            let events = events.unwrap_or(kernel.faults);
+            Ok((Box::new(Pages::of(target.pid, events)), None))
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! The pure model of a finished recording: frames, stacks, weights, totals. No I/O, no clock.
 
+mod pages;
 mod stack;
 mod unwinding;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+pub use pages::{ByKind, Kind, Reconciliation, Resident};
 pub use stack::{Frame, Stack, Walk, Weight};
 pub use unwinding::{Unwind, Unwinding};
 
@@ -16,6 +18,8 @@ use crate::warning::Warning;
 pub enum View {
     /// Blocks of the heap, from the allocator's functions.
     Heap,
+    /// Resident pages, from page faults.
+    Pages,
 }
 
 impl View {
@@ -23,6 +27,7 @@ impl View {
     pub fn name(self) -> &'static str {
         match self {
             Self::Heap => "heap",
+            Self::Pages => "pages",
         }
     }
 }
@@ -133,6 +138,8 @@ pub struct Profile<S = Stack> {
     pub totals: Totals,
     /// RSS and VSZ.
     pub memory: ProcessMemory,
+    /// Why RSS has changed, where the view tells.
+    pub reconciliation: Option<Reconciliation>,
     /// How stacks were walked, and how many of them to their end.
     pub unwinding: Unwinding,
     /// Every reason for which an event can be lost, by name, with how many were; zeros included.
@@ -159,6 +166,7 @@ impl<S> Profile<S> {
             end,
             totals,
             memory,
+            reconciliation,
             unwinding,
             losses,
             notes,
@@ -175,6 +183,7 @@ impl<S> Profile<S> {
             end,
             totals,
             memory,
+            reconciliation,
             unwinding,
             losses,
             notes,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Kind;
+
 /// Bytes and the number of blocks (or pages, or ranges) they come in. Exact.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Weight {
@@ -9,6 +11,17 @@ pub struct Weight {
     pub bytes: u64,
     /// Blocks.
     pub count: u64,
+}
+
+impl Weight {
+    /// What is left of it; nothing when `other` is more.
+    #[must_use]
+    pub fn less(self, other: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(other.bytes),
+            count: self.count.saturating_sub(other.count),
+        }
+    }
 }
 
 impl std::ops::AddAssign for Weight {
@@ -70,4 +83,6 @@ pub struct Stack {
     pub frames: Vec<Arc<Frame>>,
     /// How it was walked.
     pub walk: Walk,
+    /// Of which kind the memory is, where the view tells kinds apart.
+    pub kind: Option<Kind>,
 }

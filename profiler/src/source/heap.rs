@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use anyhow::bail;
+use unfreed_common::alloc::Block;
 
 use crate::allocator::{self, Hints, Plan, Returns};
-use crate::bpf::{Bpf, Probe};
-use crate::profile::Process;
-use crate::source::Unstripped;
+use crate::bpf::{Bpf, Probe, Walkers};
+use crate::profile::{Process, Reconciliation, Unwind, View, Weight};
+use crate::source::{Outcome, Source, Unfreed, Unstripped};
 use crate::target::{Module, Modules};
 use crate::warning::Warning;
 
@@ -22,7 +23,7 @@ pub struct Heap {
     /// Functions that are probed.
     functions: usize,
     /// What is doubtful so far.
-    pub warnings: Vec<Warning>,
+    warnings: Vec<Warning>,
     /// Whether the executable is static and stripped.
     stripped_static: bool,
     /// Whether a probed function may be left by an exception.
@@ -45,68 +46,6 @@ impl Heap {
             throwing: false,
             caught: BTreeSet::new(),
         }
-    }
-
-    /// Probes the allocator in the module with this index. `late`: the recording is running, and the
-    /// module's code may have run already.
-    pub fn attach(
-        &mut self,
-        bpf: &mut Bpf,
-        modules: &Modules,
-        index: usize,
-        late: bool,
-    ) -> anyhow::Result<()> {
-        let module = modules.get(index);
-        match self.attach_module(bpf, module) {
-            Ok(true) if late => self.warnings.push(Warning::LateModule {
-                module: module.path.clone(),
-            }),
-            Ok(_) => {}
-            // The others are still to be probed, and the recording goes on.
-            Err(error) if late => self.warnings.push(Warning::Unprobed {
-                symbol: "the allocator".into(),
-                module: module.path.clone(),
-                reason: format!("{error:#}"),
-            }),
-            Err(error) => {
-                return Err(error.context(format!("probing {}", module.path)));
-            }
-        }
-        if self.throwing {
-            self.attach_caught(bpf, modules)?;
-        }
-        Ok(())
-    }
-
-    /// Says that everything is attached: the line that programs wait for.
-    pub fn announce(&self, process: &Process) {
-        let allocators = self.allocators.iter().cloned().collect::<Vec<_>>();
-        eprintln!(
-            "recording {} ({}): {} functions of {}",
-            process.pid,
-            process.comm,
-            self.functions,
-            allocators.join(", ")
-        );
-    }
-
-    /// Fails when nothing is probed, with what to do about it.
-    pub fn require_allocator(&self, process: &Process) -> anyhow::Result<()> {
-        if !self.allocators.is_empty() {
-            return Ok(());
-        }
-        let why = if self.stripped_static {
-            "its executable is statically linked and stripped of symbols, so the functions of its \
-             allocator cannot be found"
-        } else {
-            "no module of it defines malloc or another allocator's functions"
-        };
-        bail!(
-            "no allocator found in process {} ({}): {why}. `unfreed pages` works without one; or \
-             name the allocator with --allocator PATH or --allocator PREFIX",
-            process.pid,
-            process.exe
-        );
     }
 
     /// Probes the function by which C++ code says that an exception has reached its handler: calls
@@ -188,5 +127,103 @@ impl Heap {
         self.functions += functions.len();
         self.allocators.insert(module.path.clone());
         Ok(true)
+    }
+}
+
+impl Source for Heap {
+    fn view(&self) -> View {
+        View::Heap
+    }
+
+    fn prepare(&mut self, bpf: &mut Bpf, unwind: Unwind) -> anyhow::Result<()> {
+        Ok(bpf.set_walk(Walkers::HEAP, unwind)?)
+    }
+
+    fn attach(
+        &mut self,
+        bpf: &mut Bpf,
+        modules: &Modules,
+        index: usize,
+        late: bool,
+    ) -> anyhow::Result<()> {
+        let module = modules.get(index);
+        match self.attach_module(bpf, module) {
+            Ok(true) if late => self.warnings.push(Warning::LateModule {
+                module: module.path.clone(),
+            }),
+            Ok(_) => {}
+            // The others are still to be probed, and the recording goes on.
+            Err(error) if late => self.warnings.push(Warning::Unprobed {
+                symbol: "the allocator".into(),
+                module: module.path.clone(),
+                reason: format!("{error:#}"),
+            }),
+            Err(error) => {
+                return Err(error.context(format!("probing {}", module.path)));
+            }
+        }
+        if self.throwing {
+            self.attach_caught(bpf, modules)?;
+        }
+        Ok(())
+    }
+
+    fn require(&self, process: &Process) -> anyhow::Result<()> {
+        if !self.allocators.is_empty() {
+            return Ok(());
+        }
+        let why = if self.stripped_static {
+            "its executable is statically linked and stripped of symbols, so the functions of its \
+             allocator cannot be found"
+        } else {
+            "no module of it defines malloc or another allocator's functions"
+        };
+        bail!(
+            "no allocator found in process {} ({}): {why}. `unfreed pages` works without one; or \
+             name the allocator with --allocator PATH or --allocator PREFIX",
+            process.pid,
+            process.exe
+        );
+    }
+
+    fn describe(&self) -> String {
+        let allocators = self.allocators.iter().cloned().collect::<Vec<_>>();
+        format!("{} functions of {}", self.functions, allocators.join(", "))
+    }
+
+    fn begin(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn tick(&mut self) {}
+
+    fn end(&mut self, _here: bool) {}
+
+    fn outcome(&mut self, bpf: &Bpf, latest: u64) -> anyhow::Result<Outcome> {
+        let mut unfreed = Unfreed::new();
+        let mut add = |block: &Block| {
+            if block.time <= latest {
+                *unfreed.entry((block.stack, None)).or_default() += Weight {
+                    bytes: block.size,
+                    count: 1,
+                };
+            }
+        };
+        bpf.live_blocks(&mut add)?;
+        for pending in bpf.pending_blocks()? {
+            add(&pending.0);
+        }
+        Ok(Outcome {
+            unfreed,
+            still_there: None,
+        })
+    }
+
+    fn reconciliation(&self) -> Option<Reconciliation> {
+        None
+    }
+
+    fn warnings(&mut self) -> Vec<Warning> {
+        std::mem::take(&mut self.warnings)
     }
 }

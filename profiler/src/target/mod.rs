@@ -6,6 +6,7 @@ mod memory;
 mod module;
 mod modules;
 mod pidfd;
+mod residency;
 mod spawn;
 
 use std::io::Read as _;
@@ -19,6 +20,7 @@ pub use memory::MemoryReading;
 pub use module::{Image, Module};
 pub use modules::{Location, Modules, Range};
 pub use pidfd::PidFd;
+pub use residency::{HUGE_PAGE, Method, PAGE, Residency, Run};
 pub use spawn::{SpawnError, Started, start};
 
 use crate::check;

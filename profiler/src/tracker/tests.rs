@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use unfreed_common::unwind::{Mapping, ProcessTable};
 
 use super::*;
-use crate::bpf::Bpf;
+use crate::bpf::{Bpf, Sizes};
 use crate::check;
 
 /// A process that does nothing.
@@ -40,7 +40,11 @@ impl Drop for Idle {
 }
 
 fn tracker(rows: u32) -> Tracker {
-    let mut bpf = Bpf::load(check::host().unwrap().sizes(Some(16), 1, rows)).unwrap();
+    let mut bpf = Bpf::load(Sizes {
+        rows,
+        ..Sizes::small(check::host().unwrap().memory)
+    })
+    .unwrap();
     let (built, _) = tokio::sync::mpsc::unbounded_channel();
     Tracker::of(Unwind::Auto, bpf.take_tables().unwrap(), built)
 }

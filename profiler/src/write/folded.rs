@@ -104,6 +104,7 @@ mod tests {
             weight: Weight { bytes, count },
             frames: names.iter().map(|name| sample::named(name)).collect(),
             walk: Walk::default(),
+            kind: None,
         });
         prop::collection::vec(stack, 0..20)
     }

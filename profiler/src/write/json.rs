@@ -9,11 +9,12 @@ use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 
 use crate::profile::{
-    Frame, Process, ProcessMemory, Profile, Stack, Totals, Unwinding, Walk, Weight,
+    Frame, Kind, Process, ProcessMemory, Profile, Stack, Totals, Unwinding, Walk, Weight,
 };
 use crate::warning::Warning;
 
 use super::json_layout::Layout;
+use super::json_reconciliation as reconciled;
 use super::{Options, Writer};
 
 /// The format.
@@ -57,6 +58,8 @@ struct Document<'a> {
     ended: String,
     totals: Sums,
     process: Memory,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reconciliation: Option<reconciled::Entry>,
     unwinding: WalkEntry<'a>,
     losses: &'a BTreeMap<String, u64>,
     notes: &'a BTreeMap<String, u64>,
@@ -116,6 +119,8 @@ struct StackEntry<'a> {
     bytes: u64,
     count: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cut: Option<&'static str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     approximate: bool,
@@ -162,6 +167,7 @@ fn document(profile: &Profile) -> Document<'_> {
                 vsz_before,
                 vsz_after,
             },
+        reconciliation,
         unwinding:
             Unwinding {
                 mode: unwind,
@@ -205,6 +211,7 @@ fn document(profile: &Profile) -> Document<'_> {
             vsz_before: *vsz_before,
             vsz_after: *vsz_after,
         },
+        reconciliation: reconciliation.as_ref().map(Into::into),
         unwinding: WalkEntry {
             mode: unwind.name(),
             walked: *walked,
@@ -236,6 +243,7 @@ fn stacks<S: Serializer>(stacks: &[Stack], serializer: S) -> Result<S::Ok, S::Er
         StackEntry {
             bytes,
             count,
+            kind: stack.kind.map(Kind::name),
             cut,
             approximate,
             frames: stack,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::profile::{Frame, Profile};
+use crate::profile::{Frame, Kind, Profile};
 
 use super::{Weigh, name};
 
@@ -14,6 +14,11 @@ pub struct Lines {
     names: Vec<String>,
     /// Indexes into `names`, root first, and the weight, which is not 0.
     stacks: BTreeMap<Box<[u32]>, u64>,
+}
+
+/// What stands for the kind of the memory: a frame at the inner end of the stack.
+fn leaf(kind: Kind) -> String {
+    format!("[{}]", kind.name())
 }
 
 impl Lines {
@@ -36,6 +41,7 @@ impl Lines {
         let unknown = name::folded("");
         let mut names: Vec<String> = by_frame.values().cloned().collect();
         names.push(unknown.clone());
+        names.extend(Kind::ALL.map(leaf));
         names.sort_unstable();
         names.dedup();
         let index = |name: &String| names.partition_point(|other| other < name) as u32;
@@ -52,9 +58,10 @@ impl Lines {
                 .iter()
                 .rev()
                 .map(|frame| indexes[&Arc::as_ptr(frame)])
+                .chain(stack.kind.map(|kind| index(&leaf(kind))))
                 .collect();
-            if key.is_empty() {
-                key = Box::new([nameless]);
+            if stack.frames.is_empty() {
+                key = std::iter::once(nameless).chain(key).collect();
             }
             *merged.entry(key).or_default() += weigh.of(stack.weight);
         }

@@ -25,6 +25,7 @@ pub fn stack(bytes: u64, count: u64, functions: &[&str]) -> Stack {
         weight: Weight { bytes, count },
         frames: functions.iter().map(|function| named(function)).collect(),
         walk: Walk::default(),
+        kind: None,
     }
 }
 
@@ -77,6 +78,7 @@ pub fn profile() -> Profile {
             vsz_before: 900 << 20,
             vsz_after: 964 << 20,
         },
+        reconciliation: None,
         unwinding: Unwinding {
             mode: Unwind::Auto,
             walked: taken.count,
@@ -166,6 +168,7 @@ fn stacks() -> Vec<Stack> {
             cut: (count == 1).then_some("no_table"),
             approximate: count == 1,
         },
+        kind: None,
     };
     vec![
         stack(

@@ -8,6 +8,7 @@ use super::{human, name};
 pub fn noun(view: View) -> &'static str {
     match view {
         View::Heap => "block",
+        View::Pages => "page",
     }
 }
 

@@ -10,7 +10,7 @@ use crate::profile::{Frame, Mode, Profile, Stack, Weight};
 use super::frames::ours;
 use super::shorten::shorten;
 use super::wrap::{columns, fit, wrap};
-use super::{Options, Weigh, Writer, human, name, sum, summary};
+use super::{Options, Weigh, Writer, human, name, reconciled, sum, summary};
 
 /// Columns.
 const WIDTH: usize = 100;
@@ -51,6 +51,17 @@ impl Writer for Text {
             writeln!(out, "{}", summary::nothing(profile))?;
         } else {
             table(profile, options, out)?;
+        }
+        if let Some(reconciliation) = &profile.reconciliation {
+            writeln!(out)?;
+            for (index, line) in reconciled::lines(reconciliation).iter().enumerate() {
+                let label = if index == 0 { "RSS" } else { "" };
+                let words = line.split(' ').map(str::to_owned);
+                for (part, text) in wrap(words, WIDTH - INDENT).iter().enumerate() {
+                    let label = if part == 0 { label } else { "" };
+                    writeln!(out, "{label:<INDENT$}{text}")?;
+                }
+            }
         }
         Ok(())
     }

@@ -49,6 +49,8 @@ const OTHERS: &[Recipe] = &[
     Recipe::Program("endings", Linkage::Static),
     Recipe::Program("exits", Linkage::Dynamic),
     Recipe::Program("seccomp", Linkage::Dynamic),
+    Recipe::Program("pages", Linkage::Dynamic),
+    Recipe::Program("pages", Linkage::Static),
     Recipe::Frameless("preempt", Linkage::Dynamic),
     Recipe::Frameless("chain_plugins", Linkage::Dynamic),
     Recipe::FramelessLibrary(CHAIN_WITNESS),

@@ -1,0 +1,68 @@
+//! Pages that were touched.
+
+/// Bytes of the smallest page; x86-64's only one beside the huge ones. Machines whose pages are larger
+/// (aarch64 may have 16 or 64 KiB) are told by the user side.
+pub const SMALLEST_PAGE: u64 = 4096;
+
+/// Value of the map of touches, whose key is a page's address in one address space: the last touch
+/// that may have made the page resident.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touch {
+    /// Hash of the stack that touched it.
+    pub stack: u64,
+    /// When: `CLOCK_MONOTONIC`, nanoseconds.
+    pub time: u64,
+    /// Bits of [`how`].
+    pub how: u64,
+}
+
+/// Bits of [`Touch::how`].
+pub mod how {
+    /// No page was present there.
+    pub const ABSENT: u64 = 1;
+    /// The page was written to.
+    pub const WRITE: u64 = 2;
+    /// The kernel touched it on the thread's behalf, in a system call.
+    pub const KERNEL: u64 = 4;
+    /// Whether a page was present, and whether it was written to, is not known.
+    pub const UNKNOWN: u64 = 8;
+}
+
+/// Whether a touch replaces the one before it (`None`: there is none), of a page that has not been given
+/// back between: the touch that is kept is the one that made the page resident.
+///
+/// - Nothing was present: whatever was known of the page is over.
+/// - A page was present and is written to: it is the shared page of zeros, which is not part of the
+///   resident set, or a page that is shared and is copied now. After a read both are replaced by a page
+///   of the process's own; after a write there is one already (then it is shared since a fork).
+#[must_use]
+pub const fn replaces(before: Option<u64>, now: u64) -> bool {
+    match before {
+        _ if now & (how::ABSENT | how::UNKNOWN) != 0 => true,
+        None => now & how::WRITE != 0,
+        Some(before) => now & how::WRITE != 0 && before & how::WRITE == 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_touch_that_made_a_page_resident_is_kept() {
+        let read = how::ABSENT;
+        let write = how::ABSENT | how::WRITE;
+        let copy = how::WRITE;
+        // What was known of an absent page is over.
+        assert!(replaces(None, read) && replaces(Some(write), read) && replaces(Some(copy), write));
+        // Zeros or a file's page, then a page of its own.
+        assert!(replaces(Some(read), copy));
+        // A copy after a fork.
+        assert!(!replaces(Some(write), copy) && !replaces(Some(copy), copy));
+        // Resident since before the recording.
+        assert!(replaces(None, copy));
+        // A read of a page that is there changes nothing.
+        assert!(!replaces(None, 0) && !replaces(Some(read), 0));
+    }
+}

@@ -1,0 +1,170 @@
+//! Which touch made each resident page resident. Pure: touches and pages in, sums out.
+
+use std::collections::HashMap;
+
+use unfreed_common::page::{Touch, how};
+
+use crate::profile::{ByKind, Kind, Weight};
+use crate::source::{StillThere, Unfreed};
+use crate::target::{HUGE_PAGE, PAGE, Run};
+
+/// Pages around a fault that the kernel maps with it when it has them in memory: files' only, within
+/// a window of this size and alignment (mm/memory.c, `do_fault_around`; `fault_around_bytes`).
+const FAULT_AROUND: u64 = 64 << 10;
+
+/// What became of the touches.
+#[derive(Debug, Default)]
+pub struct Explained {
+    /// Resident, and touched during the recording.
+    pub bytes: ByKind,
+    /// Resident before, and not since.
+    pub given_back: ByKind,
+    /// Resident, not before, and not touched.
+    pub unexplained: ByKind,
+    /// Of those explained, how many were not touched themselves.
+    came_along: u64,
+    /// By stack, kind and the time of the touch: pages.
+    by_touch: HashMap<(u64, Kind, u64), u64>,
+}
+
+impl Explained {
+    /// All that is explained.
+    pub fn still_there(&self) -> StillThere {
+        let pages = |count| Weight {
+            bytes: count * PAGE,
+            count,
+        };
+        StillThere {
+            all: pages(self.bytes.sum() / PAGE),
+            came_along: pages(self.came_along),
+        }
+    }
+
+    /// Weights of what was touched at `latest` or before.
+    pub fn unfreed(&self, latest: u64) -> Unfreed {
+        let mut unfreed = Unfreed::new();
+        for (&(stack, kind, time), &pages) in &self.by_touch {
+            if time <= latest {
+                *unfreed.entry((stack, Some(kind))).or_default() += Weight {
+                    bytes: pages * PAGE,
+                    count: pages,
+                };
+            }
+        }
+        unfreed
+    }
+}
+
+/// `touches`: by page, in any order. `before` and `after`: what was resident when the recording began
+/// and at its end, in the order of addresses.
+pub fn explain(mut touches: Vec<(u64, Touch)>, before: &[Run], after: &[Run]) -> Explained {
+    touches.sort_unstable_by_key(|(page, _)| *page);
+    let mut explained = Explained::default();
+    let mut before_pages = Pages::of(before);
+    for run in after {
+        let mut page = run.start;
+        while page < run.end {
+            let was = before_pages.at(page);
+            match toucher(&touches, page, run, was) {
+                Some((touched, touch)) => {
+                    explained.bytes.add(run.kind, PAGE);
+                    explained.came_along += u64::from(*touched != page);
+                    *explained
+                        .by_touch
+                        .entry((touch.stack, run.kind, touch.time))
+                        .or_default() += 1;
+                    // Something else has come in the place of what was there.
+                    if let Some(was) = was {
+                        explained.given_back.add(was, PAGE);
+                    }
+                }
+                None if was.is_none() => explained.unexplained.add(run.kind, PAGE),
+                None => {}
+            }
+            page += PAGE;
+        }
+    }
+    let mut after_pages = Pages::of(after);
+    for run in before {
+        for page in (run.start..run.end).step_by(PAGE as usize) {
+            if after_pages.at(page).is_none() {
+                explained.given_back.add(run.kind, PAGE);
+            }
+        }
+    }
+    explained
+}
+
+/// The touch that made the page resident, if it was one during the recording. `was`: what was resident
+/// there when the recording began.
+fn toucher<'a>(
+    touches: &'a [(u64, Touch)],
+    page: u64,
+    run: &Run,
+    was: Option<Kind>,
+) -> Option<&'a (u64, Touch)> {
+    let at = touches.partition_point(|(touched, _)| *touched < page);
+    if let Some(own) = touches.get(at).filter(|(touched, _)| *touched == page) {
+        return made_resident(&own.1, run.kind, was).then_some(own);
+    }
+    if was.is_some() {
+        return None;
+    }
+    // One fault brings all of a huge page, and a file's pages around.
+    let window = match run.kind {
+        _ if run.huge => HUGE_PAGE,
+        Kind::File | Kind::Shmem => FAULT_AROUND,
+        Kind::Anonymous | Kind::Huge => return None,
+    };
+    let start = page - page % window;
+    let first = touches.partition_point(|(touched, _)| *touched < start.max(run.start));
+    touches[first..]
+        .iter()
+        .take_while(|(touched, _)| *touched < (start + window).min(run.end))
+        .filter(|(_, touch)| touch.how & (how::ABSENT | how::UNKNOWN) != 0)
+        .min_by_key(|(_, touch)| touch.time)
+}
+
+/// Whether a page that was touched is there because of that, and not since before the recording.
+fn made_resident(touch: &Touch, kind: Kind, was: Option<Kind>) -> bool {
+    if touch.how & how::ABSENT != 0 {
+        return true;
+    }
+    match was {
+        // Zeros before, or populated since: RSS counts the page from this write on.
+        None => true,
+        // A copy took the place of a file's page. A copy of anonymous memory (after a fork) took the
+        // place of what was counted already.
+        Some(was) => kind_of_owner(was) != kind_of_owner(kind),
+    }
+}
+
+/// Huge or not, anonymous memory is anonymous memory.
+fn kind_of_owner(kind: Kind) -> Kind {
+    match kind {
+        Kind::Huge => Kind::Anonymous,
+        other => other,
+    }
+}
+
+/// Asked for pages in the order of addresses.
+struct Pages<'a> {
+    runs: std::iter::Peekable<std::slice::Iter<'a, Run>>,
+}
+
+impl<'a> Pages<'a> {
+    fn of(runs: &'a [Run]) -> Self {
+        Self {
+            runs: runs.iter().peekable(),
+        }
+    }
+
+    /// What is at `page`, which is not below the one asked for before.
+    fn at(&mut self, page: u64) -> Option<Kind> {
+        while self.runs.next_if(|run| run.end <= page).is_some() {}
+        self.runs
+            .peek()
+            .filter(|run| run.start <= page)
+            .map(|run| run.kind)
+    }
+}

@@ -1,0 +1,204 @@
+/* Touches pages in every way there is, and says which of them it expects to be resident because of which
+ * function: "pages", by function. What cannot be known by counting, because the kernel decides how much
+ * comes along, is a range of addresses: "ranges", by function. Page faults are no calls, so each way has a
+ * function of its own that no compiler may put into another. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PAGE 4096L
+#define WAY __attribute__((noipa)) static void
+
+static void fail(const char *what)
+{
+    perror(what);
+    exit(1);
+}
+
+/* Memory between pages that nobody may touch, so that no two mappings become one. */
+static char *memory(long pages, int flags)
+{
+    char *all = mmap(NULL, (pages + 2) * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (all == MAP_FAILED) {
+        fail("mmap");
+    }
+    char *middle = mmap(all + PAGE, pages * PAGE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | flags, -1, 0);
+    if (middle == MAP_FAILED) {
+        fail("mmap");
+    }
+    return middle;
+}
+
+static void write_pages(char *from, long pages)
+{
+    for (long i = 0; i < pages; i++) {
+        ((volatile char *)from)[i * PAGE] = 1;
+    }
+}
+
+static int read_pages(char *from, long pages, long step)
+{
+    int sum = 0;
+    for (long i = 0; i < pages; i += step) {
+        sum += ((volatile char *)from)[i * PAGE];
+    }
+    return sum;
+}
+
+static volatile int sink;
+
+WAY site_write(char *at, long pages) { write_pages(at, pages); }
+WAY site_read_zeros(char *at, long pages) { sink = read_pages(at, pages, 1); }
+WAY site_reads_first(char *at, long pages) { sink = read_pages(at, pages, 1); }
+WAY site_writes_after(char *at, long pages) { write_pages(at, pages); }
+WAY site_unmapped(char *at, long pages) { write_pages(at, pages); }
+WAY site_dropped(char *at, long pages) { write_pages(at, pages); }
+WAY site_touches_again(char *at, long pages) { write_pages(at, pages); }
+WAY site_memset(char *at, long pages) { memset(at, 7, pages * PAGE); }
+WAY site_break(char *at, long pages) { write_pages(at, pages); }
+WAY site_before(char *at, long pages) { write_pages(at, pages); }
+WAY site_copies(char *at, long pages) { write_pages(at, pages); }
+WAY site_file(char *at, long pages) { sink = read_pages(at, pages, 16); }
+WAY site_file_copy(char *at, long pages) { write_pages(at, pages); }
+WAY site_shared(char *at, long pages) { write_pages(at, pages); }
+WAY site_huge(char *at, long pages) { write_pages(at, pages); }
+WAY site_thread(char *at, long pages) { write_pages(at, pages); }
+
+WAY site_system_call(char *at, long pages)
+{
+    int zero = open("/dev/zero", O_RDONLY);
+    if (zero < 0 || read(zero, at, pages * PAGE) != pages * PAGE) {
+        fail("/dev/zero");
+    }
+    close(zero);
+}
+
+static char *for_thread;
+
+static void *thread(void *number)
+{
+    site_thread(for_thread + (long)number * 20 * PAGE, 20);
+    return NULL;
+}
+
+static char *file(long pages, int shared)
+{
+    int fd = shared ? memfd_create("pages", 0) : open(".", O_TMPFILE | O_RDWR, 0600);
+    if (fd < 0 && !shared) {
+        fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+    }
+    if (fd < 0 || ftruncate(fd, pages * PAGE)) {
+        fail("a file");
+    }
+    for (long i = 0; !shared && i < pages; i++) {
+        if (pwrite(fd, "x", 1, i * PAGE) != 1) {
+            fail("writing a file");
+        }
+    }
+    char *at = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, shared ? MAP_SHARED : MAP_PRIVATE, fd, 0);
+    if (at == MAP_FAILED) {
+        fail("mmap of a file");
+    }
+    close(fd);
+    return at;
+}
+
+static void wait_for_line(void)
+{
+    char c;
+    do {
+        if (read(0, &c, 1) != 1) {
+            exit(1);
+        }
+    } while (c != '\n');
+}
+
+static void say(const char *text)
+{
+    if (write(1, text, strlen(text)) < 0) {
+        exit(1);
+    }
+}
+
+int main(void)
+{
+    char *before = memory(80, 0);
+    site_before(before, 80);
+    char *plain = memory(300, 0), *zeros = memory(200, 0), *late = memory(100, 0), *system_call = memory(150, 0);
+    char *unmapped = memory(120, 0), *dropped = memory(90, 0), *set = memory(64, 0);
+    char *mapped = file(64, 0), *copied = file(10, 0), *shared = file(30, 1);
+    for_thread = memory(80, 0);
+    char *huge = memory(1024, 0);
+    huge += -(unsigned long)huge % (2 << 20);
+    madvise(huge, 2 << 20, MADV_HUGEPAGE);
+    /* Not by brk() and sbrk(), which musl does not have. */
+    char *bottom = (char *)syscall(SYS_brk, 0);
+    bottom += -(unsigned long)bottom % PAGE;
+    syscall(SYS_brk, bottom);
+    say("ready\n");
+    wait_for_line();
+
+    /* First: where something was unmapped it would look like what had been there. */
+    char *populated = memory(25, MAP_POPULATE);
+    site_write(plain, 300);
+    site_read_zeros(zeros, 200);
+    site_reads_first(late, 100);
+    site_writes_after(late, 100);
+    site_system_call(system_call, 150);
+    site_unmapped(unmapped, 120);
+    munmap(unmapped + 50 * PAGE, 70 * PAGE);
+    site_dropped(dropped, 90);
+    madvise(dropped, 90 * PAGE, MADV_DONTNEED);
+    site_touches_again(dropped + 10 * PAGE, 40);
+    site_memset(set, 64);
+    site_file(mapped, 64);
+    site_file_copy(copied, 10);
+    site_shared(shared, 30);
+    site_huge(huge, 1);
+    syscall(SYS_brk, bottom + 50 * PAGE);
+    site_break(bottom, 50);
+    syscall(SYS_brk, bottom + 30 * PAGE);
+    pthread_t threads[4];
+    for (long i = 0; i < 4; i++) {
+        pthread_create(&threads[i], NULL, thread, (void *)i);
+    }
+    for (long i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    int go[2];
+    if (pipe(go)) {
+        fail("pipe");
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        char c;
+        close(go[1]);
+        _exit(read(go[0], &c, 1) != 0);
+    }
+    close(go[0]);
+    site_copies(before, 80);
+    close(go[1]);
+    int status;
+    waitpid(child, &status, 0);
+
+    char text[2000];
+    snprintf(text, sizeof text,
+             "{\"pages\": {\"site_write\": 300, \"site_writes_after\": 100, \"site_system_call\": 150, "
+             "\"site_unmapped\": 50, \"site_touches_again\": 40, \"site_memset\": 64, "
+             "\"site_file_copy\": 10, \"site_shared\": 30, \"site_break\": 30, \"site_thread\": 80}, "
+             "\"ranges\": {\"site_file\": [%lu, %lu], \"site_huge\": [%lu, %lu]}, \"populated\": [%lu, %lu]}\n",
+             (unsigned long)mapped, (unsigned long)(mapped + 64 * PAGE), (unsigned long)huge,
+             (unsigned long)(huge + (2 << 20)), (unsigned long)populated,
+             (unsigned long)(populated + 25 * PAGE));
+    say(text);
+    wait_for_line();
+    return 0;
+}
