@@ -29,6 +29,8 @@ pub enum Warning {
         /// Its path.
         module: String,
     },
+    /// The kernel has a mistake that recording can run into.
+    Kernel(&'static str),
     /// The kernel does not tell of every file that is mapped.
     MappingsUnheard {
         /// Why.
@@ -72,6 +74,7 @@ impl fmt::Display for Warning {
                 "{symbol} of {module} is not traced: {reason}. Blocks from it are missing here; \
                  `unfreed pages` still sees their memory"
             ),
+            Self::Kernel(words) => f.write_str(words),
             Self::LateModule { module } => write!(
                 f,
                 "{module} defines an allocator and was loaded during the recording: what it \

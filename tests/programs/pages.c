@@ -72,6 +72,11 @@ WAY site_shared(char *at, long pages) { write_pages(at, pages); }
 WAY site_huge(char *at, long pages) { write_pages(at, pages); }
 WAY site_thread(char *at, long pages) { write_pages(at, pages); }
 
+/* The same instruction at the same depth, for two callers: only the words on the stack tell them apart. */
+__attribute__((noipa)) static void touch(char *at) { *(volatile char *)at = 1; }
+WAY site_left(char *at, long pages) { (void)pages; touch(at); }
+WAY site_right(char *at, long pages) { (void)pages; touch(at); }
+
 WAY site_system_call(char *at, long pages)
 {
     int zero = open("/dev/zero", O_RDONLY);
@@ -136,6 +141,7 @@ int main(void)
     char *unmapped = memory(120, 0), *dropped = memory(90, 0), *set = memory(64, 0);
     char *mapped = file(64, 0), *copied = file(10, 0), *shared = file(30, 1);
     for_thread = memory(80, 0);
+    char *in_turn = memory(70, 0);
     char *huge = memory(1024, 0);
     huge += -(unsigned long)huge % (2 << 20);
     madvise(huge, 2 << 20, MADV_HUGEPAGE);
@@ -159,6 +165,9 @@ int main(void)
     madvise(dropped, 90 * PAGE, MADV_DONTNEED);
     site_touches_again(dropped + 10 * PAGE, 40);
     site_memset(set, 64);
+    for (long i = 0; i < 70; i++) {
+        (i % 7 < 3 ? site_left : site_right)(in_turn + i * PAGE, 1);
+    }
     site_file(mapped, 64);
     site_file_copy(copied, 10);
     site_shared(shared, 30);
@@ -189,11 +198,12 @@ int main(void)
     int status;
     waitpid(child, &status, 0);
 
-    char text[2000];
+    /* Not on the stack: a small one is walked by other means than a large one. */
+    static char text[2000];
     snprintf(text, sizeof text,
              "{\"pages\": {\"site_write\": 300, \"site_writes_after\": 100, \"site_system_call\": 150, "
              "\"site_unmapped\": 50, \"site_touches_again\": 40, \"site_memset\": 64, "
-             "\"site_file_copy\": 10, \"site_shared\": 30, \"site_break\": 30, \"site_thread\": 80}, "
+             "\"site_left\": 30, \"site_right\": 40, \"site_file_copy\": 10, \"site_shared\": 30, \"site_break\": 30, \"site_thread\": 80}, "
              "\"ranges\": {\"site_file\": [%lu, %lu], \"site_huge\": [%lu, %lu]}, \"populated\": [%lu, %lu]}\n",
              (unsigned long)mapped, (unsigned long)(mapped + 64 * PAGE), (unsigned long)huge,
              (unsigned long)(huge + (2 << 20)), (unsigned long)populated,

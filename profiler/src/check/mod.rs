@@ -1,9 +1,11 @@
 //! Can this host do it? Each answer names the lack, its effect and the remedy. Asked before anything
 //! is attached, so that what follows may assume it. What differs between kernels is asked here, too, and
-//! of the kernel itself ([`Kernel`], [`seccomp_spares_return_probes`]), never told from its version.
+//! of the kernel itself ([`Kernel`], [`seccomp_spares_return_probes`]); only what cannot be asked for is
+//! told from its version ([`traps()`]).
 
 mod kernel;
 mod seccomp;
+mod traps;
 mod uprobe;
 
 use std::os::unix::fs::MetadataExt as _;
@@ -198,6 +200,11 @@ pub fn host() -> anyhow::Result<Kernel> {
     let host = Host::this()?;
     NEEDS.iter().try_for_each(|&need| host.ask(need))?;
     Kernel::probe(&host.sysfs)
+}
+
+/// Mistakes of this kernel that a user should know of before anything is attached, a sentence each.
+pub fn traps() -> Vec<&'static str> {
+    traps::of_this_kernel(Path::new("/proc"))
 }
 
 /// Whether return probes are safe in a process with a seccomp filter. Takes a fraction of a second.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::bpf::{Bpf, LoadError, Sizes};
-use crate::check::{Host, Kernel, NEEDS};
+use crate::check::{self, Host, Kernel, NEEDS};
 use crate::target::Target;
 
 /// Whether this host, and a process, can be profiled.
@@ -45,6 +45,9 @@ impl Check {
         }
         for note in notes {
             println!("note  {note}");
+        }
+        for trap in check::traps() {
+            println!("note  {trap}");
         }
         Ok(status)
     }

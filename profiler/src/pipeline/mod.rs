@@ -97,6 +97,9 @@ impl Drop for Detaching {
 /// Records and symbolizes.
 pub fn record(settings: &Settings) -> anyhow::Result<Recorded> {
     let kernel = check::host()?;
+    for trap in check::traps() {
+        eprintln!("unfreed: warning: {trap}");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

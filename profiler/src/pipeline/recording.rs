@@ -338,6 +338,7 @@ impl<'a> Recording<'a> {
                 ..counted.unwinding
             },
             warnings: lost
+                .chain(check::traps().into_iter().map(Warning::Kernel))
                 .chain(source.warnings())
                 .chain(mappings.warnings())
                 .collect(),
