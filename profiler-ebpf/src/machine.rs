@@ -9,3 +9,15 @@ mod x86_64;
 pub use aarch64::*;
 #[cfg(bpf_target_arch = "x86_64")]
 pub use x86_64::*;
+
+/// Where a thread was in user mode when the kernel took over.
+pub struct Interrupted {
+    /// The instruction that was to be executed, or executed again.
+    pub pc: u64,
+    /// Stack pointer.
+    pub sp: u64,
+    /// Frame pointer register.
+    pub fp: u64,
+    /// Link register, on machines that have one.
+    pub link: u64,
+}

@@ -70,7 +70,7 @@ pub fn is_of(memo: &Memo, place: &Interrupted, generation: u64, changes: u64) ->
         && memo.fp == place.fp
         && memo.generation == generation
         && memo.changes == changes
-        && memo.sp & 7 == 0
+        && memo.sp.is_multiple_of(8)
 }
 
 /// Whether the stack still holds the words.

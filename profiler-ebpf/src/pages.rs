@@ -13,9 +13,17 @@ use unfreed_common::thread::Thread;
 use unfreed_common::unwind::walker;
 
 use crate::loss::lost;
-use crate::machine::fault;
 use crate::maps::{FAULT_WALKERS, PERF_WALKERS};
 use crate::{frame_pointer, process, stack, thread, touch, unwind};
+
+/// Bits of the error code of a page fault on x86, the only machine with these tracepoints (Intel SDM,
+/// volume 3, "Page-Fault Exceptions").
+mod fault {
+    /// A page was present: it was forbidden to touch it like this.
+    pub const PRESENT: u64 = 1;
+    /// It was a write.
+    pub const WRITE: u64 = 2;
+}
 
 /// `exceptions:page_fault_user`: user mode touched a page. Before the fault is handled.
 #[raw_tracepoint(tracepoint = "page_fault_user")]

@@ -2,8 +2,9 @@
 
 use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
+use unfreed_common::alloc::BlockKey;
 use unfreed_common::loss::Loss;
-use unfreed_common::page::{SMALLEST_PAGE, replaces};
+use unfreed_common::page::{SMALLEST_PAGE, Touch, replaces};
 use unfreed_common::thread::Thread;
 use unfreed_common::unwind::Stop;
 
@@ -37,8 +38,9 @@ pub fn begin(tgid: u32, address: u64, regs: u64, how: u64) -> bool {
     thread.key.tgid = tgid;
     thread.key.padding = 0;
     thread.key.address = address & !(SMALLEST_PAGE - 1);
+    let key: &BlockKey = &thread.key;
     // SAFETY: the element is only read, at once.
-    let before = unsafe { TOUCHES.get(&thread.key) }.map(|touch| touch.how);
+    let before = unsafe { TOUCHES.get(key) }.map(|touch| touch.how);
     if !replaces(before, how) {
         return false;
     }
@@ -74,17 +76,18 @@ pub fn end(thread: &mut Thread, stack: u64) {
 
 #[inline(always)]
 fn store(thread: &mut Thread) {
-    if let Some(touch) = TOUCHES.get_ptr_mut(&thread.key) {
+    let (key, value): (&BlockKey, &Touch) = (&thread.key, &thread.touch);
+    if let Some(touch) = TOUCHES.get_ptr_mut(key) {
         // SAFETY: a pointer into an element that is not removed during a recording. Should two threads
         // touch the page at once, either stack is right, and so is either time.
         unsafe {
-            (*touch).stack = thread.touch.stack;
-            (*touch).time = thread.touch.time;
-            (*touch).how = thread.touch.how;
+            (*touch).stack = value.stack;
+            (*touch).time = value.time;
+            (*touch).how = value.how;
         }
         return;
     }
-    match TOUCHES.insert(&thread.key, &thread.touch, u64::from(BPF_ANY)) {
+    match TOUCHES.insert(key, value, u64::from(BPF_ANY)) {
         Ok(()) => {}
         Err(E2BIG) => lost(Loss::TouchMapFull),
         Err(_) => lost(Loss::TouchInsertFailed),

@@ -4,6 +4,8 @@ use aya_ebpf::bindings::user_pt_regs;
 pub use unfreed_common::unwind::aarch64::BY_FRAME_POINTER;
 use unfreed_common::unwind::{Frame, Rule, Stack, Stop, aarch64};
 
+use super::Interrupted;
+
 /// The link register, x30.
 const LINK: usize = 30;
 
@@ -129,4 +131,37 @@ pub fn follows_call(pc: u64) -> bool {
 #[inline(always)]
 pub fn slot_below(stack_pointer: u64) -> u64 {
     stack_pointer
+}
+
+/// Words of `struct pt_regs` that are those of `struct user_pt_regs`.
+pub const REGISTER_WORDS: usize = size_of::<user_pt_regs>() / 8;
+
+/// What the words of a `struct pt_regs` say; `Err`: the stack pointer in the kernel, which was
+/// interrupted itself.
+#[inline(always)]
+pub fn interrupted(words: &[u64]) -> Result<Interrupted, u64> {
+    const STACK_POINTER: usize = 31;
+    const PC: usize = 32;
+    const STATE: usize = 33;
+    // The exception level and more (arch/arm64/include/asm/ptrace.h, `user_mode`).
+    if words[STATE] & 0xf != 0 {
+        return Err(words[STACK_POINTER]);
+    }
+    Ok(Interrupted {
+        pc: words[PC],
+        sp: words[STACK_POINTER],
+        fp: words[FRAME_POINTER],
+        link: aarch64::without_signature(words[LINK]),
+    })
+}
+
+/// Where the kernel keeps the registers that user mode had, on the kernel's stack with this pointer:
+/// at its top (arch/arm64/include/asm/processor.h, `task_pt_regs`). `padding`: for other machines.
+#[inline(always)]
+pub fn user_registers(kernel_stack_pointer: u64, _padding: u64) -> u64 {
+    // THREAD_SIZE with pages of 4 KiB and without KASAN, to which stacks are aligned.
+    const STACK_BYTES: u64 = 1 << 14;
+    // sizeof(struct pt_regs), Linux 5.10 to 6.x
+    const REGISTERS: u64 = 336;
+    (kernel_stack_pointer | (STACK_BYTES - 1)) + 1 - REGISTERS
 }

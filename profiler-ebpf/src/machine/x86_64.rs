@@ -4,6 +4,7 @@ use aya_ebpf::bindings::pt_regs;
 pub use unfreed_common::unwind::x86_64::BY_FRAME_POINTER;
 use unfreed_common::unwind::{Frame, Rule, Stack, Stop, x86_64};
 
+use super::Interrupted;
 use crate::window::read_word;
 
 /// What a probe needs to know of the interrupted function.
@@ -136,18 +137,6 @@ pub fn slot_below(stack_pointer: u64) -> u64 {
     stack_pointer.wrapping_sub(8)
 }
 
-/// Where a thread was in user mode when the kernel took over.
-pub struct Interrupted {
-    /// The instruction that was to be executed, or executed again.
-    pub pc: u64,
-    /// Stack pointer.
-    pub sp: u64,
-    /// Frame pointer register.
-    pub fp: u64,
-    /// Link register, on machines that have one.
-    pub link: u64,
-}
-
 /// Words of `struct pt_regs`.
 pub const REGISTER_WORDS: usize = size_of::<pt_regs>() / 8;
 
@@ -180,12 +169,4 @@ pub fn user_registers(kernel_stack_pointer: u64, padding: u64) -> u64 {
     // THREAD_SIZE without KASAN, to which stacks are aligned.
     const STACK_BYTES: u64 = 1 << 14;
     (kernel_stack_pointer | (STACK_BYTES - 1)) + 1 - 16 * padding - 8 * REGISTER_WORDS as u64
-}
-
-/// What an error code says of a page fault (Intel SDM, volume 3, "Page-Fault Exceptions").
-pub mod fault {
-    /// A page was present: it was forbidden to touch it like this.
-    pub const PRESENT: u64 = 1;
-    /// It was a write.
-    pub const WRITE: u64 = 2;
 }

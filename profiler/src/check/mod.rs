@@ -111,7 +111,7 @@ impl Host {
     fn capabilities(&self) -> anyhow::Result<()> {
         let has = |bit: u32| self.capabilities >> bit & 1 == 1;
         let mut lacking = Vec::new();
-        if !has(CAP_SYS_ADMIN) && !(has(CAP_BPF) && has(CAP_PERFMON)) {
+        if !(has(CAP_SYS_ADMIN) || has(CAP_BPF) && has(CAP_PERFMON)) {
             lacking.push("CAP_SYS_ADMIN (to load eBPF programs and to attach probes)");
         }
         if !has(CAP_SYS_PTRACE) {

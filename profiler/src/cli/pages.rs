@@ -17,8 +17,8 @@ pub struct Pages {
     /// Most touched pages to keep track of; costs 16 bytes of kernel memory each, and about 100 more
     /// for each page that was touched (before Linux 6.1: 100 each from the start) [default: 4194304;
     /// before Linux 6.1: 1048576]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    max_pages: Option<u32>,
+    #[arg(long = "max-pages", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    most: Option<u32>,
 
     /// How the kernel tells of page faults: auto takes tracepoints, and perf events where there are
     /// none
@@ -40,7 +40,7 @@ impl Pages {
     /// Records and writes.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         self.record.run(What::Pages {
-            max_pages: self.max_pages,
+            max_pages: self.most,
             events: match self.fault_events {
                 EventsArg::Auto => None,
                 EventsArg::Tracepoints => Some(FaultEvents::Tracepoints),

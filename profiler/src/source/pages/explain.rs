@@ -55,17 +55,17 @@ impl Explained {
     }
 }
 
-/// `touches`: by page, in any order. `before` and `after`: what was resident when the recording began
+/// `faults`: the touches that are known, by page, in any order. `before` and `after`: what was resident when the recording began
 /// and at its end, in the order of addresses.
-pub fn explain(mut touches: Vec<(u64, Touch)>, before: &[Run], after: &[Run]) -> Explained {
-    touches.sort_unstable_by_key(|(page, _)| *page);
+pub fn explain(mut faults: Vec<(u64, Touch)>, before: &[Run], after: &[Run]) -> Explained {
+    faults.sort_unstable_by_key(|(page, _)| *page);
     let mut explained = Explained::default();
     let mut before_pages = Pages::of(before);
     for run in after {
         let mut page = run.start;
         while page < run.end {
             let was = before_pages.at(page);
-            match toucher(&touches, page, run, was) {
+            match toucher(&faults, page, run, was) {
                 Some((touched, touch)) => {
                     explained.bytes.add(run.kind, PAGE);
                     explained.came_along += u64::from(*touched != page);
@@ -98,13 +98,13 @@ pub fn explain(mut touches: Vec<(u64, Touch)>, before: &[Run], after: &[Run]) ->
 /// The touch that made the page resident, if it was one during the recording. `was`: what was resident
 /// there when the recording began.
 fn toucher<'a>(
-    touches: &'a [(u64, Touch)],
+    faults: &'a [(u64, Touch)],
     page: u64,
     run: &Run,
     was: Option<Kind>,
 ) -> Option<&'a (u64, Touch)> {
-    let at = touches.partition_point(|(touched, _)| *touched < page);
-    if let Some(own) = touches.get(at).filter(|(touched, _)| *touched == page) {
+    let at = faults.partition_point(|(touched, _)| *touched < page);
+    if let Some(own) = faults.get(at).filter(|(touched, _)| *touched == page) {
         return made_resident(&own.1, run.kind, was).then_some(own);
     }
     if was.is_some() {
@@ -117,8 +117,8 @@ fn toucher<'a>(
         Kind::Anonymous | Kind::Huge => return None,
     };
     let start = page - page % window;
-    let first = touches.partition_point(|(touched, _)| *touched < start.max(run.start));
-    touches[first..]
+    let first = faults.partition_point(|(touched, _)| *touched < start.max(run.start));
+    faults[first..]
         .iter()
         .take_while(|(touched, _)| *touched < (start + window).min(run.end))
         .filter(|(_, touch)| touch.how & (how::ABSENT | how::UNKNOWN) != 0)

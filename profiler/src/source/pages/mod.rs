@@ -152,7 +152,7 @@ impl Source for Pages {
             given_back: explained.given_back,
             unexplained: explained.unexplained,
             looked_before_end: (self.ended_at > self.after.residency.time)
-                .then(|| late.as_secs_f64()),
+                .then_some(late.as_secs_f64()),
         })
     }
 

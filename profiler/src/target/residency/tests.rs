@@ -55,7 +55,7 @@ fn agrees_with_smaps(method: Method) {
     // Of zeros: not part of RSS.
     std::hint::black_box(memory[(1 << 20) + 1]);
     let file = tempfile::tempfile_in("/dev/shm").unwrap();
-    file.write_all_at(&[1; 9 * PAGE as usize], 0).unwrap();
+    file.write_all_at(&vec![1; 9 * PAGE as usize], 0).unwrap();
     // SAFETY: nobody else has the file.
     let shared = unsafe { memmap2::Mmap::map(&file) }.unwrap();
     assert!(shared.iter().all(|&byte| byte == 1));
