@@ -95,3 +95,29 @@ fn the_scan_finds_what_was_touched() {
 fn pagemap_finds_what_was_touched() {
     agrees_with_smaps(Method::Pagemap);
 }
+
+#[test]
+fn more_ranges_than_one_call_has_room_for_are_found_once_each() {
+    const PAGES: usize = 20_000;
+    let length = PAGES * PAGE as usize;
+    let mut memory = memmap2::MmapOptions::new().len(length).map_anon().unwrap();
+    for page in memory.chunks_mut(2 * PAGE as usize) {
+        page[0] = 1;
+    }
+    let (start, end) = (
+        memory.as_ptr() as u64,
+        memory.as_ptr() as u64 + length as u64,
+    );
+    for method in [Method::Scan, Method::Pagemap] {
+        let residency = Residency::of(std::process::id(), method).unwrap();
+        let runs = residency.runs;
+        assert!(runs.windows(2).all(|pair| pair[0].end <= pair[1].start));
+        let within = runs
+            .iter()
+            .filter(|run| start <= run.start && run.end <= end);
+        let (count, bytes) = within.fold((0, 0), |(count, bytes), run| {
+            (count + 1, bytes + run.end - run.start)
+        });
+        assert_eq!((count, bytes), (PAGES / 2, length as u64 / 2), "{method:?}");
+    }
+}
