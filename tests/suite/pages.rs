@@ -66,7 +66,8 @@ impl Recorded {
         Ok(())
     }
 
-    /// Pages by the function that touched them.
+    /// Pages by the function that touched them. Of files only those that it touched on purpose: its own code,
+    /// and that of the functions it calls, may be mapped at that moment, too.
     fn by_site(&self) -> Result<BTreeMap<String, u64>> {
         let mut sites = BTreeMap::new();
         for stack in self.result["stacks"].as_array().context("no stacks")? {
@@ -80,7 +81,8 @@ impl Recorded {
                 stack["bytes"].as_u64() == Some(pages * PAGE),
                 "not pages: {stack}"
             );
-            if let Some(site) = site {
+            let of_file = stack["kind"] == "file";
+            if let Some(site) = site.filter(|site| !of_file || *site == "site_file") {
                 *sites.entry(site.to_owned()).or_default() += pages;
             }
         }
