@@ -2,6 +2,7 @@
 //! the kernel's own sums.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -199,21 +200,25 @@ fn all_touches_are_counted() -> Result<()> {
     recorded.finish()
 }
 
-#[test]
-fn what_is_gone_is_what_was_resident_at_the_last_look() -> Result<()> {
-    let mut target = Session::ready(&mut Command::new(build::program(
-        "pages",
-        Linkage::Dynamic,
-    )?))?;
-    let directory = tempfile::tempdir()?;
-    let json = directory.path().join("pages.json");
-    let path = json.to_string_lossy();
+/// The program, and the unfreed that still records it into that file, after its work.
+fn after_its_work(json: &Path, more: &[&str]) -> Result<(Session, Session)> {
+    let program = build::program("pages", Linkage::Dynamic)?;
+    let mut target = Session::ready(&mut Command::new(program))?;
     let pid = target.pid().to_string();
+    let path = json.to_string_lossy();
     let arguments = ["pages", "-p", &pid, "--min-age", "0", "-q", "-o", &path];
-    let unfreed = Session::recording(&arguments)?;
+    let unfreed = Session::recording(&[&arguments, more].concat())?;
     target.tell("go")?;
     let line = target.stdout.next(Duration::from_mins(1))?;
     ensure!(line.is_some(), "the program has ended");
+    Ok((target, unfreed))
+}
+
+#[test]
+fn what_is_gone_is_what_was_resident_at_the_last_look() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let json = directory.path().join("pages.json");
+    let (target, unfreed) = after_its_work(&json, &[])?;
     // Until it was looked at: twice the interval.
     std::thread::sleep(Duration::from_secs(2));
     target.signal(Signal::SIGKILL)?;
@@ -237,19 +242,9 @@ fn what_is_gone_is_what_was_resident_at_the_last_look() -> Result<()> {
 
 #[test]
 fn touches_for_which_there_is_no_room_are_counted() -> Result<()> {
-    let mut target = Session::ready(&mut Command::new(build::program(
-        "pages",
-        Linkage::Dynamic,
-    )?))?;
     let directory = tempfile::tempdir()?;
     let json = directory.path().join("pages.json");
-    let path = json.to_string_lossy();
-    let pid = target.pid().to_string();
-    let arguments = ["pages", "-p", &pid, "-q", "-o", &path, "--max-pages", "64"];
-    let unfreed = Session::recording(&arguments)?;
-    target.tell("go")?;
-    let line = target.stdout.next(Duration::from_mins(1))?;
-    ensure!(line.is_some(), "the program has ended");
+    let (mut target, unfreed) = after_its_work(&json, &["--max-pages", "64"])?;
     unfreed.signal(Signal::SIGINT)?;
     let ended = unfreed.end()?;
     ensure!(ended.status.code() == Some(3), "{}", ended.status);

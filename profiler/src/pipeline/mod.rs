@@ -4,6 +4,7 @@
 mod mappings;
 mod progress;
 mod recording;
+mod view;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -3,7 +3,6 @@
 use std::io::IsTerminal as _;
 use std::num::NonZeroU32;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -13,12 +12,13 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use unfreed_common::config::ended;
 
 use super::mappings::{FirstLook, Mappings};
-use super::{Detaching, Recorded, Selection, Settings, What, progress};
-use crate::bpf::{self, Bpf, NewStack, Probe, Ring, Sizes};
+use super::view::{sizes, source};
+use super::{Detaching, Recorded, Selection, Settings, progress};
+use crate::bpf::{self, Bpf, NewStack, Probe, Ring};
 use crate::check::{self, Kernel};
 use crate::collect::{self, RawProfile, Stacks};
 use crate::profile::{End, Process, ProcessMemory, Unwinding};
-use crate::source::{Heap, Pages, Source, Unstripped};
+use crate::source::Source;
 use crate::symbolize::symbolize;
 use crate::target::{self, MemoryReading, Module, Started, Target};
 use crate::tracker::Built;
@@ -354,46 +354,6 @@ impl<'a> Recording<'a> {
             profile: symbolize(raw, &mappings.into_modules()),
             detaching,
         })
-    }
-}
-
-/// How large the maps may grow. `threads`: how many the target has; `rows`: of unwind tables.
-fn sizes(settings: &Settings, kernel: Kernel, threads: u32, rows: u32) -> Sizes {
-    const UNUSED: u32 = 1;
-    let (live, touches) = match settings.what {
-        What::Heap { max_live, .. } => (kernel.entries(max_live), UNUSED),
-        What::Pages { max_pages, .. } => (UNUSED, kernel.entries(max_pages)),
-    };
-    Sizes {
-        live,
-        touches,
-        threads: kernel.threads(threads),
-        rows,
-        memory: kernel.memory,
-    }
-}
-
-/// Where events come from; and the path of a module, and of a file with its symbols.
-#[expect(clippy::type_complexity, reason = "a pair that is taken apart at once")]
-fn source(
-    settings: &Settings,
-    kernel: Kernel,
-    target: &Target,
-) -> anyhow::Result<(Box<dyn Source>, Option<(String, PathBuf)>)> {
-    match &settings.what {
-        What::Heap {
-            hints, unstripped, ..
-        } => {
-            let exe = &target.process.exe;
-            let copy = unstripped.as_ref().map(|path| Unstripped::read(path, exe));
-            let heap = Heap::of(target.pid, hints.clone(), copy.transpose()?);
-            let symbols = unstripped.clone().map(|path| (exe.clone(), path));
-            Ok((Box::new(heap), symbols))
-        }
-        What::Pages { events, .. } => {
-            let events = events.unwrap_or(kernel.faults);
-            Ok((Box::new(Pages::of(target.pid, events)), None))
-        }
     }
 }
 

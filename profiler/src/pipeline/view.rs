@@ -1,0 +1,49 @@
+//! What a view needs of the rest: a source, and room in the maps.
+
+use std::path::PathBuf;
+
+use super::{Settings, What};
+use crate::bpf::Sizes;
+use crate::check::Kernel;
+use crate::source::{Heap, Pages, Source, Unstripped};
+use crate::target::Target;
+
+/// How large the maps may grow. `threads`: how many the target has; `rows`: of unwind tables.
+pub fn sizes(settings: &Settings, kernel: Kernel, threads: u32, rows: u32) -> Sizes {
+    const UNUSED: u32 = 1;
+    let (live, touches) = match settings.what {
+        What::Heap { max_live, .. } => (kernel.entries(max_live), UNUSED),
+        What::Pages { max_pages, .. } => (UNUSED, kernel.entries(max_pages)),
+    };
+    Sizes {
+        live,
+        touches,
+        threads: kernel.threads(threads),
+        rows,
+        memory: kernel.memory,
+    }
+}
+
+/// Where events come from; and the path of a module, and of a file with its symbols.
+#[expect(clippy::type_complexity, reason = "a pair that is taken apart at once")]
+pub fn source(
+    settings: &Settings,
+    kernel: Kernel,
+    target: &Target,
+) -> anyhow::Result<(Box<dyn Source>, Option<(String, PathBuf)>)> {
+    match &settings.what {
+        What::Heap {
+            hints, unstripped, ..
+        } => {
+            let exe = &target.process.exe;
+            let copy = unstripped.as_ref().map(|path| Unstripped::read(path, exe));
+            let heap = Heap::of(target.pid, hints.clone(), copy.transpose()?);
+            let symbols = unstripped.clone().map(|path| (exe.clone(), path));
+            Ok((Box::new(heap), symbols))
+        }
+        What::Pages { events, .. } => {
+            let events = events.unwrap_or(kernel.faults);
+            Ok((Box::new(Pages::of(target.pid, events)), None))
+        }
+    }
+}
