@@ -1,9 +1,9 @@
-//! A kernel that takes the CPU from a probe's program in its middle (`preempt=full`), under load: what
-//! a program keeps must not be another thread's, neither its scratch memory nor its frame.
+//! A kernel that takes the CPU from a probe's program in its middle, under load: what a program keeps
+//! must not be another thread's, neither its scratch memory nor its frame.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use unfreed_tests::build::{self, Linkage};
 use unfreed_tests::chain::{Chains, Names, Walked};
 use unfreed_tests::compare::Side;
@@ -15,15 +15,17 @@ use unfreed_tests::unfreed::Unfreed;
 /// How often a thread has to have lost its CPU to another for the test to mean anything.
 const ENOUGH: i64 = 1000;
 
-/// Whether the kernel is one that preempts itself.
-fn require_full_preemption() -> Result<()> {
-    let version = std::fs::read_to_string("/proc/version")?;
-    let command_line = std::fs::read_to_string("/proc/cmdline")?;
+/// Where the kernel says how it preempts itself, the mode in brackets (`none voluntary (full) lazy`).
+const MODES: &str = "/sys/kernel/debug/sched/preempt";
+
+/// Whether the kernel is one that preempts itself: fully, or lazily, which is fully where a thread of
+/// real time wakes.
+fn require_preemption() -> Result<()> {
+    let modes = std::fs::read_to_string(MODES).with_context(|| format!("reading {MODES}"))?;
     ensure!(
-        version.contains("PREEMPT") && command_line.contains("preempt=full"),
-        "this needs a guest that boots with preempt=full; {} {}",
-        version.trim(),
-        command_line.trim()
+        modes.contains("(full)") || modes.contains("(lazy)"),
+        "this needs a guest whose kernel preempts itself (preempt=full), this one has {}",
+        modes.trim()
     );
     Ok(())
 }
@@ -84,7 +86,7 @@ fn wrong_numbers(ledger: &Ledger, report: &Report, walked: &Walked) -> Vec<Strin
 }
 
 fn check(side: Side, options: &[&str]) -> Result<()> {
-    require_full_preemption()?;
+    require_preemption()?;
     let directory = tempfile::tempdir()?;
     let written = directory.path().join("chains.json");
     let output = directory.path().join("walked.json");

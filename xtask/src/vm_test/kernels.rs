@@ -52,10 +52,11 @@ pub struct Guest {
     /// More of the kernel's command line.
     #[serde(default)]
     pub append: String,
-    /// The selection that `--all` runs and tests by name are chosen from.
-    pub all: String,
-    /// The selection that runs by default; none: the guest is not booted then.
-    pub quick: Option<String>,
+    /// The selections that `--all` runs and tests by name are chosen from.
+    pub all: Vec<String>,
+    /// The selections that run by default; none: the guest is not booted then.
+    #[serde(default)]
+    pub quick: Vec<String>,
     /// Seconds that each test may take.
     #[serde(default = "usual_limit")]
     pub limit: u64,
@@ -105,10 +106,7 @@ impl Table {
             let name = &guest.name;
             ensure!(names.insert(name), "two guests are called {name}");
             table.kernel(guest)?;
-            for selection in [Some(&guest.all), guest.quick.as_ref()]
-                .into_iter()
-                .flatten()
-            {
+            for selection in guest.all.iter().chain(&guest.quick) {
                 ensure!(
                     table.tests.contains_key(selection),
                     "guest {name}: [tests] has no selection `{selection}`"
@@ -160,15 +158,15 @@ mod tests {
         kernel = "6.1"
         cpus = 2
         memory = "1G"
-        all = "all"
+        all = ["all"]
         [[guest]]
         name = "6.1-many"
         kernel = "6.1"
         cpus = 4
         memory = "2G"
         append = "preempt=full"
-        all = "all"
-        quick = "all"
+        all = ["all"]
+        quick = ["all"]
         limit = 20
         programs = ["bpftrace"]
         [[guest.lacks]]
@@ -195,8 +193,8 @@ mod tests {
             panic!("{table:?}");
         };
         assert_eq!((plain.limit, plain.append.as_str()), (300, ""));
-        assert_eq!((&plain.quick, plain.lacks.len()), (&None, 0));
-        assert_eq!((many.limit, many.quick.as_deref()), (20, Some("all")));
+        assert_eq!((plain.quick.len(), plain.lacks.len()), (0, 0));
+        assert_eq!((many.limit, many.quick.as_slice()), (20, &["all".to_owned()][..]));
         assert_eq!(many.lacks[0].why, "no way");
         assert_eq!(table.kernel(many).unwrap().suite, "bookworm-security");
     }
@@ -223,8 +221,8 @@ mod tests {
     fn mistakes_are_named() {
         for (from, to, words) in [
             (
-                "quick = \"all\"",
-                "quick = \"fast\"",
+                "quick = [\"all\"]",
+                "quick = [\"fast\"]",
                 "guest 6.1-many: [tests] has no selection `fast`",
             ),
             ("limit = 20", "limits = 20", "unknown field `limits`"),

@@ -90,11 +90,12 @@ fn plan<'a>(
     tests: &[Test],
     wanted: Wanted,
 ) -> Result<Plan<'a>> {
-    let selection = |name: &str| -> Result<Vec<Test>> {
-        let entries = table.tests.get(name).map_or(&[][..], Vec::as_slice);
-        chosen(entries, tests).with_context(|| format!("the selection `{name}`"))
+    let selected = |names: &[String]| -> Result<Vec<Test>> {
+        let entries = names.iter().filter_map(|name| table.tests.get(name));
+        let entries: Vec<String> = entries.flatten().cloned().collect();
+        chosen(&entries, tests).with_context(|| format!("the selections {names:?}"))
     };
-    let everything = selection(&guest.all)?;
+    let everything = selected(&guest.all)?;
     let mut lacking = Vec::new();
     for lack in &guest.lacks {
         // Not of what is wanted now: an entry is stale only if no run has its test.
@@ -103,10 +104,7 @@ fn plan<'a>(
     }
     let selected = match wanted {
         Wanted::All => everything,
-        Wanted::Quick => match &guest.quick {
-            Some(quick) => selection(quick)?,
-            None => Vec::new(),
-        },
+        Wanted::Quick => selected(&guest.quick)?,
         Wanted::Named(parts) => everything
             .into_iter()
             .filter(|test| parts.iter().any(|part| test.to_string().contains(part)))

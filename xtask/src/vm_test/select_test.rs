@@ -29,8 +29,8 @@ fn table(all: &[&str], quick: Option<&[&str]>, lacks: &[&str]) -> Table {
         cpus: 2,
         memory: "1G".into(),
         append: String::new(),
-        all: "all".into(),
-        quick: quick.map(|_| "quick".into()),
+        all: vec!["all".into()],
+        quick: quick.map(|_| "quick".into()).into_iter().collect(),
         limit: 300,
         programs: Vec::new(),
         lacks: vec![Lack {
