@@ -41,6 +41,10 @@ counters! {
         TouchInsertFailed = "touch_insert_failed",
             "that many touched pages are unexplained if they are resident; the kernel was short of \
              memory";
+        /// The ring buffer of moved memory was full.
+        MoveNotSent = "move_not_sent",
+            "that many times memory was moved (mremap) and could not be followed: its pages are \
+             unexplained";
         /// A freed block could not be taken out of the live map.
         LiveDeleteFailed = "live_delete_failed",
             "that many freed blocks are shown as unfreed; record again";

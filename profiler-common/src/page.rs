@@ -17,6 +17,22 @@ pub struct Touch {
     pub how: u64,
 }
 
+/// Memory that was moved with what is in it (`mremap(2)`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Move {
+    /// Address it was at.
+    pub from: u64,
+    /// Address it is at.
+    pub to: u64,
+    /// Bytes, whole pages.
+    pub length: u64,
+    /// When the call began: `CLOCK_MONOTONIC`, nanoseconds.
+    pub called: u64,
+    /// When it was over.
+    pub returned: u64,
+}
+
 /// Bits of [`Touch::how`].
 pub mod how {
     /// No page was present there.
@@ -39,10 +55,16 @@ pub mod how {
 #[must_use]
 pub const fn replaces(before: Option<u64>, now: u64) -> bool {
     match before {
-        _ if now & (how::ABSENT | how::UNKNOWN) != 0 => true,
+        _ if replaces_any(now) => true,
         None => now & how::WRITE != 0,
         Some(before) => now & how::WRITE != 0 && before & how::WRITE == 0,
     }
+}
+
+/// Whether a touch replaces the one before it, whatever that was.
+#[must_use]
+pub const fn replaces_any(now: u64) -> bool {
+    now & (how::ABSENT | how::UNKNOWN) != 0
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use aya::Pod;
 
 use crate::alloc::{Block, BlockKey};
 use crate::config::{Control, Ended};
-use crate::page::Touch;
+use crate::page::{Move, Touch};
 use crate::stack::{StackHeader, StackTotals};
 use crate::thread::Thread;
 use crate::unwind::{Mapping, ProcessTable};
@@ -16,6 +16,8 @@ unsafe impl Pod for BlockKey {}
 unsafe impl Pod for Block {}
 // SAFETY: as above.
 unsafe impl Pod for Touch {}
+// SAFETY: as above.
+unsafe impl Pod for Move {}
 // SAFETY: as above.
 unsafe impl Pod for StackTotals {}
 // SAFETY: as above.

@@ -1,7 +1,7 @@
 //! What is kept of a thread between the entry of an allocator function and its return.
 
 use crate::alloc::{Block, BlockKey};
-use crate::page::Touch;
+use crate::page::{Move, Touch};
 use crate::stack::StackRecord;
 use crate::unwind::Frame;
 
@@ -57,6 +57,8 @@ pub mod seen {
 /// Words of a [`Window`].
 pub const WINDOW_WORDS: usize = 256;
 
+const _: () = assert!(WINDOW_WORDS <= 1 + u8::MAX as usize, "a place is a byte");
+
 /// A part of a thread's stack, read at once: that is much cheaper than to read word by word.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -111,6 +113,10 @@ pub struct Walk {
 /// Words of the stack that a [`Memo`] can hold.
 pub const MEMO_WORDS: usize = 40;
 
+/// How many touches are counted in a [`Memo`] before they are added to their stack's totals: to find
+/// those costs as much as all else that is done for a touch from the same place.
+pub const MEMO_PENDING: u64 = 64;
+
 /// The last walk of a thread's stack, and all that it depended on: when the next one begins with the same
 /// registers and would read the same words, it would end with the same stack.
 #[repr(C)]
@@ -124,18 +130,31 @@ pub struct Memo {
     pub sp: u64,
     /// Frame pointer register there.
     pub fp: u64,
-    /// `ProcessTable::generation` of the tables that were used.
-    pub generation: u64,
+    /// 1: the walk depended on `fp`, which most code uses for something else.
+    pub fp_needed: u64,
+    /// 1: the walk has read a caller's frame pointer from the stack, so it does not depend on `fp` from
+    /// there on.
+    pub fp_restored: u64,
+    /// Link register there.
+    pub link: u64,
+    /// `ProcessTable::sequence` of the tables that were used.
+    pub sequence: u64,
     /// How often the process's mappings had changed.
     pub changes: u64,
+    /// `ProcessTable::changes_index`.
+    pub changes_index: u32,
+    /// Always 0.
+    pub padding: u32,
     /// The stack's hash.
     pub stack: u64,
+    /// Touches at that stack that are not in its totals yet: at most [`MEMO_PENDING`].
+    pub pending: u64,
     /// How many words were read; more than there is room for: not kept.
     pub count: u64,
     /// How much of the stack above `sp` they are within: words.
     pub span: u64,
-    /// Where they were: words above `sp`.
-    pub places: [u64; MEMO_WORDS],
+    /// Where they were: words above `sp`. Bytes, so that few cache lines are read.
+    pub places: [u8; MEMO_WORDS],
     /// What they were.
     pub words: [u64; MEMO_WORDS],
 }
@@ -154,6 +173,10 @@ pub struct Tables {
     pub sequence: u64,
     /// How often the process's mappings have changed.
     pub changes: u64,
+    /// `ProcessTable::changes_index`.
+    pub changes_index: u32,
+    /// Always 0.
+    pub padding: u32,
 }
 
 /// All that is kept of one thread. Only programs running on that thread touch it.
@@ -181,6 +204,8 @@ pub struct Thread {
     pub block: Block,
     /// Scratch: a value for the map of touches.
     pub touch: Touch,
+    /// The `mremap` it is in.
+    pub moved: Move,
     /// Scratch: how far the walk has got.
     pub walk: Walk,
     /// The last walk.

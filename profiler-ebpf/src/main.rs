@@ -18,6 +18,7 @@ mod loss;
 mod machine;
 mod maps;
 mod memo;
+mod moves;
 mod pages;
 mod process;
 mod rules;

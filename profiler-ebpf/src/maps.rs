@@ -24,6 +24,10 @@ pub static LIVE: HashMap<BlockKey, Block> = HashMap::with_max_entries(1 << 20, B
 pub static TOUCHES: HashMap<BlockKey, Touch> =
     HashMap::with_max_entries(1 << 10, BPF_F_NO_PREALLOC);
 
+/// Memory that was moved, on its way to the user side. Full: `Loss::MoveNotSent`.
+#[map]
+pub static MOVES: RingBuf = RingBuf::with_byte_size(256 << 10, 0);
+
 /// Distinct stacks by their hash. Full: blocks go to `OVERFLOW_STACK`, `Loss::StackMapFull`.
 #[map]
 pub static STACKS: HashMap<u64, StackTotals> = HashMap::with_max_entries(1 << 17, 0);
@@ -65,6 +69,11 @@ pub static BLANK_PROCESS: Array<ProcessTable> = Array::with_max_entries(1, 0);
 /// How often the mappings of a process changed, by `ProcessTable::changes_index`.
 #[map]
 pub static CHANGES: Array<u64> = Array::with_max_entries(MAX_PROCESSES, 0);
+
+/// Which of a process's tables are published (`ProcessTable::sequence`), by `ProcessTable::changes_index`:
+/// an array, since that is looked into at once. Written by the user side, after `PROCESSES`.
+#[map]
+pub static PUBLISHED: Array<u64> = Array::with_max_entries(MAX_PROCESSES, 0);
 
 /// Tells the user side that mappings have changed: the process's id.
 #[map]

@@ -8,7 +8,7 @@ use unfreed_common::config::ended;
 
 use crate::loss::add;
 use crate::maps::{CHANGED, CHANGES, CONTROL, ENDED, NO_PROGRAMS, PROCESSES};
-use crate::{thread, track};
+use crate::{memo, thread, track};
 
 /// The idle task's process id, which no program is run for.
 const NOBODY: u32 = 0;
@@ -81,10 +81,12 @@ pub fn process_exec(_: TracePointContext) -> u32 {
 pub fn process_exit(_: TracePointContext) -> u32 {
     let recorded = recorded().unwrap_or(NOBODY);
     if let Some(state) = thread::existing() {
+        // After the recording the user side reads what is left of each thread.
         if recorded != NOBODY {
             track::drop_calls(recorded, state);
+            memo::settle(&mut state.memo);
+            thread::forget();
         }
-        thread::forget();
     }
     if recorded == current_tgid() && thread::current_tid() == current_tgid() {
         end(ended::MAIN_THREAD_EXITED);

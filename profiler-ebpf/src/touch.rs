@@ -4,7 +4,7 @@ use aya_ebpf::bindings::BPF_ANY;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use unfreed_common::alloc::BlockKey;
 use unfreed_common::loss::Loss;
-use unfreed_common::page::{SMALLEST_PAGE, Touch, replaces};
+use unfreed_common::page::{SMALLEST_PAGE, Touch, replaces, replaces_any};
 use unfreed_common::thread::Thread;
 use unfreed_common::unwind::Stop;
 
@@ -12,7 +12,7 @@ use crate::loss::{add, lost};
 use crate::machine::{self, Interrupted, REGISTER_WORDS};
 use crate::maps::{STACKS, TOUCHES};
 use crate::window;
-use crate::{thread, unwind};
+use crate::{memo, thread, unwind};
 
 /// Addresses of user space are below this one, on every machine.
 const USER_END: u64 = 1 << 63;
@@ -38,18 +38,23 @@ pub fn begin(tgid: u32, address: u64, regs: u64, how: u64) -> bool {
     thread.key.tgid = tgid;
     thread.key.padding = 0;
     thread.key.address = address & !(SMALLEST_PAGE - 1);
-    let key: &BlockKey = &thread.key;
-    // SAFETY: the element is only read, at once.
-    let before = unsafe { TOUCHES.get(key) }.map(|touch| touch.how);
-    if !replaces(before, how) {
-        return false;
+    if !replaces_any(how) {
+        let key: &BlockKey = &thread.key;
+        // SAFETY: the element is only read, at once.
+        let before = unsafe { TOUCHES.get(key) }.map(|touch| touch.how);
+        if !replaces(before, how) {
+            return false;
+        }
     }
     thread.touch.how = how;
     let place = user_mode(thread, regs);
-    if let Some(stack) = unwind::same_as_before(&place, tgid, thread) {
-        end(thread, stack);
+    if unwind::same_as_before(&place, thread) {
+        thread.touch.stack = thread.memo.stack;
+        store(thread);
+        memo::count(&mut thread.memo);
         return false;
     }
+    memo::settle(&mut thread.memo);
     unwind::begin_at(&place, tgid, thread);
     true
 }
@@ -58,8 +63,6 @@ pub fn begin(tgid: u32, address: u64, regs: u64, how: u64) -> bool {
 #[inline(always)]
 pub fn end(thread: &mut Thread, stack: u64) {
     thread.touch.stack = stack;
-    // SAFETY: a helper without arguments.
-    thread.touch.time = unsafe { bpf_ktime_get_ns() };
     store(thread);
     if let Some(totals) = STACKS.get_ptr_mut(stack) {
         // SAFETY: as below.
@@ -76,6 +79,8 @@ pub fn end(thread: &mut Thread, stack: u64) {
 
 #[inline(always)]
 fn store(thread: &mut Thread) {
+    // SAFETY: a helper without arguments.
+    thread.touch.time = unsafe { bpf_ktime_get_ns() };
     let (key, value): (&BlockKey, &Touch) = (&thread.key, &thread.touch);
     if let Some(touch) = TOUCHES.get_ptr_mut(key) {
         // SAFETY: a pointer into an element that is not removed during a recording. Should two threads

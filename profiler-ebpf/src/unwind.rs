@@ -70,7 +70,7 @@ fn begin_with(tgid: u32, thread: &mut Thread, interrupted: u64) {
     set(&mut record.header.interrupted[0], interrupted);
     set(&mut record.header.interrupted[1], 0);
     window::forget(&mut thread.window);
-    memo::begin(&mut thread.memo, &walk.frame);
+    memo::begin(&mut thread.memo, &walk.frame, walk.link);
     let Some(process) = process(tgid) else {
         return;
     };
@@ -80,6 +80,7 @@ fn begin_with(tgid: u32, thread: &mut Thread, interrupted: u64) {
     walk.tables.generation = process.generation;
     walk.tables.sequence = process.sequence;
     walk.tables.changes = changes;
+    walk.tables.changes_index = process.changes_index;
     walk.seed = u64::from(process.layout);
     record.header.generation = process.generation;
     if changes != process.settled_at {
@@ -160,6 +161,7 @@ fn add_caller(how: u32, thread: &mut Thread) -> Result<(), Stop> {
     } else {
         walk.doubtful = 0;
     }
+    memo::step(&mut thread.memo, rule);
     let mut stack = window::Near {
         window: &mut thread.window,
         memo: &mut thread.memo,
@@ -205,21 +207,17 @@ fn set(word: &mut u64, value: u64) {
     unsafe { core::ptr::write_volatile(word, value) };
 }
 
-/// The stack of the last walk, if one from here would be the same.
+/// Whether a walk from here would end with the stack of the last one.
 #[inline(always)]
-pub fn same_as_before(place: &Interrupted, tgid: u32, thread: &mut Thread) -> Option<u64> {
-    let process = process(tgid)?;
-    let changes = CHANGES.get(process.changes_index).copied()?;
-    if changes != process.settled_at
-        || !memo::is_of(&thread.memo, place, process.generation, changes)
-    {
-        return None;
+pub fn same_as_before(place: &Interrupted, thread: &mut Thread) -> bool {
+    if !memo::is_of(&thread.memo, place) {
+        return false;
     }
     // Reading the stack can fault.
     thread.walk.busy = 1;
     let same = memo::holds(thread);
     thread.walk.busy = 0;
-    same.then_some(thread.memo.stack)
+    same
 }
 
 /// What is published of a process; zeros when nothing is.

@@ -48,6 +48,11 @@ pub enum Warning {
         /// How many.
         modules: u64,
     },
+    /// There was no room to follow pages that were moved.
+    MovedPages {
+        /// How many.
+        pages: u64,
+    },
     /// A module could not be read.
     UnreadableModule {
         /// Its path.
@@ -94,6 +99,11 @@ impl fmt::Display for Warning {
                 f,
                 "there was no room for the unwind tables of {modules} modules: in their code stacks \
                  follow frame pointers, and callers can be missing; record for a shorter time"
+            ),
+            Self::MovedPages { pages } => write!(
+                f,
+                "there was no room to follow {pages} pages that were moved (mremap): they are \
+                 unexplained; record with a larger --max-pages"
             ),
             Self::UnreadableModule { module, reason } => write!(
                 f,

@@ -3,55 +3,10 @@
  * comes along, is a range of addresses: "ranges", by function. Page faults are no calls, so each way has a
  * function of its own that no compiler may put into another. */
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#define PAGE 4096L
-#define WAY __attribute__((noipa)) static void
-
-static void fail(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-/* Memory between pages that nobody may touch, so that no two mappings become one. */
-static char *memory(long pages, int flags)
-{
-    char *all = mmap(NULL, (pages + 2) * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (all == MAP_FAILED) {
-        fail("mmap");
-    }
-    char *middle = mmap(all + PAGE, pages * PAGE, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | flags, -1, 0);
-    if (middle == MAP_FAILED) {
-        fail("mmap");
-    }
-    return middle;
-}
-
-static void write_pages(char *from, long pages)
-{
-    for (long i = 0; i < pages; i++) {
-        ((volatile char *)from)[i * PAGE] = 1;
-    }
-}
-
-static int read_pages(char *from, long pages, long step)
-{
-    int sum = 0;
-    for (long i = 0; i < pages; i += step) {
-        sum += ((volatile char *)from)[i * PAGE];
-    }
-    return sum;
-}
+#include "pages.h"
 
 static volatile int sink;
 
@@ -116,23 +71,6 @@ static char *file(long pages, int shared)
     return at;
 }
 
-static void wait_for_line(void)
-{
-    char c;
-    do {
-        if (read(0, &c, 1) != 1) {
-            exit(1);
-        }
-    } while (c != '\n');
-}
-
-static void say(const char *text)
-{
-    if (write(1, text, strlen(text)) < 0) {
-        exit(1);
-    }
-}
-
 int main(void)
 {
     char *before = memory(80, 0);
@@ -153,7 +91,7 @@ int main(void)
     wait_for_line();
 
     /* First: where something was unmapped it would look like what had been there. */
-    char *populated = memory(25, MAP_POPULATE);
+    memory(25, MAP_POPULATE);
     site_write(plain, 300);
     site_read_zeros(zeros, 200);
     site_reads_first(late, 100);
@@ -198,17 +136,25 @@ int main(void)
     int status;
     waitpid(child, &status, 0);
 
-    /* Not on the stack: a small one is walked by other means than a large one. */
-    static char text[2000];
-    snprintf(text, sizeof text,
-             "{\"pages\": {\"site_write\": 300, \"site_writes_after\": 100, \"site_system_call\": 150, "
-             "\"site_unmapped\": 50, \"site_touches_again\": 40, \"site_memset\": 64, "
-             "\"site_left\": 30, \"site_right\": 40, \"site_file_copy\": 10, \"site_shared\": 30, \"site_break\": 30, \"site_thread\": 80}, "
-             "\"ranges\": {\"site_file\": [%lu, %lu], \"site_huge\": [%lu, %lu]}, \"populated\": [%lu, %lu]}\n",
-             (unsigned long)mapped, (unsigned long)(mapped + 64 * PAGE), (unsigned long)huge,
-             (unsigned long)(huge + (2 << 20)), (unsigned long)populated,
-             (unsigned long)(populated + 25 * PAGE));
-    say(text);
+    ledger_open("pages");
+    ledger_add("site_write", 300);
+    ledger_add("site_writes_after", 100);
+    ledger_add("site_system_call", 150);
+    ledger_add("site_unmapped", 50);
+    ledger_add("site_touches_again", 40);
+    ledger_add("site_memset", 64);
+    ledger_add("site_left", 30);
+    ledger_add("site_right", 40);
+    ledger_add("site_file_copy", 10);
+    ledger_add("site_shared", 30);
+    ledger_add("site_break", 30);
+    ledger_add("site_thread", 80);
+    ledger_open("ranges");
+    ledger_add_range("site_file", mapped, 64);
+    ledger_add_range("site_huge", huge, HUGE_PAGE / PAGE);
+    ledger_open("unexplained");
+    ledger_add("anonymous", 25);
+    ledger_say();
     wait_for_line();
     return 0;
 }

@@ -82,6 +82,11 @@ impl Redis {
 
     /// `used_memory` of `INFO memory`, bytes.
     pub fn used_memory(&mut self) -> Result<u64> {
+        self.memory("used_memory")
+    }
+
+    /// A number of `INFO memory`.
+    pub fn memory(&mut self, name: &str) -> Result<u64> {
         self.send("INFO memory\r\n")?;
         let header = self.line()?;
         let length: usize = header
@@ -92,10 +97,10 @@ impl Redis {
         self.stream.read_exact(&mut text)?;
         String::from_utf8_lossy(&text)
             .lines()
-            .find_map(|line| line.strip_prefix("used_memory:"))
-            .context("INFO memory has no used_memory")?
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .with_context(|| format!("INFO memory has no {name}"))?
             .parse()
-            .context("used_memory is no number")
+            .with_context(|| format!("{name} is no number"))
     }
 
     /// Sets these keys, the value of the nth having the size that `size` says.

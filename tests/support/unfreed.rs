@@ -1,4 +1,4 @@
-//! A running `unfreed heap`.
+//! A running `unfreed heap`, or another view.
 
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
@@ -43,11 +43,20 @@ impl Unfreed {
     /// Starts to record a process, exactly and without a minimum age, and waits until everything
     /// is counted.
     pub fn heap(pid: u32, more: &[&str]) -> Result<Self> {
+        Self::view("heap", pid, more)
+    }
+
+    /// The same of page faults.
+    pub fn pages(pid: u32, more: &[&str]) -> Result<Self> {
+        Self::view("pages", pid, more)
+    }
+
+    fn view(view: &str, pid: u32, more: &[&str]) -> Result<Self> {
         let directory = tempfile::tempdir().context("creating a directory for the recording")?;
         let output = directory.path().join("recording.json");
         let mut command = Command::new(paths::unfreed()?);
         command
-            .args(["heap", "-p", &pid.to_string(), "--min-age", "0", "-q", "-o"])
+            .args([view, "-p", &pid.to_string(), "--min-age", "0", "-q", "-o"])
             .arg(&output)
             .args(more)
             .stdin(Stdio::null())

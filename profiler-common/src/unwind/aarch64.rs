@@ -113,6 +113,18 @@ pub const fn rule(
     )
 }
 
+/// Whether the way to the caller depends on the frame pointer register.
+#[inline(always)]
+pub const fn needs_frame_pointer(rule: Rule) -> bool {
+    rule.kind() == Kind::FramePointer as u32
+}
+
+/// Whether the caller's frame pointer register is read from the stack.
+#[inline(always)]
+pub const fn restores_frame_pointer(rule: Rule) -> bool {
+    !matches!(rule.saved(), SAVED_NOT | SAVED_LINK) || rule.kind() == Kind::Signal as u32
+}
+
 /// The caller's frame by `rule`, which must not be [`Rule::NONE`]. `link` is the link register; it is
 /// looked at only when `frame` was interrupted, and set when the caller was.
 ///

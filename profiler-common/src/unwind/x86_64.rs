@@ -34,6 +34,19 @@ pub const BY_FRAME_POINTER: Rule = match Rule::new(Kind::FramePointer, 2, SAVED_
     None => Rule::UNSUPPORTED,
 };
 
+/// Whether the way to the caller depends on the frame pointer register.
+#[inline(always)]
+pub const fn needs_frame_pointer(rule: Rule) -> bool {
+    matches!(rule.kind(), FRAME_POINTER | FRAME_POINTER_SAVED)
+        || rule.saved() == SAVED_AT_FRAME_POINTER
+}
+
+/// Whether the caller's frame pointer register is read from the stack.
+#[inline(always)]
+pub const fn restores_frame_pointer(rule: Rule) -> bool {
+    rule.saved() != SAVED_NOT || rule.kind() == SIGNAL
+}
+
 /// The caller's frame by `rule`, which must not be [`Rule::NONE`]. The stack is read in few places
 /// because the eBPF side's reading is large and becomes part of each. `registers`: where those of the
 /// interrupted function are, on the way from the signal's frame to that function.

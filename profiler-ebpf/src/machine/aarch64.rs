@@ -1,7 +1,9 @@
 //! The target's registers at a probe, and its stack: aarch64. Compiled, never run so far.
 
 use aya_ebpf::bindings::user_pt_regs;
-pub use unfreed_common::unwind::aarch64::BY_FRAME_POINTER;
+pub use unfreed_common::unwind::aarch64::{
+    BY_FRAME_POINTER, needs_frame_pointer, restores_frame_pointer,
+};
 use unfreed_common::unwind::{Frame, Rule, Stack, Stop, aarch64};
 
 use super::Interrupted;

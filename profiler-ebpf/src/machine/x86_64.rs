@@ -1,7 +1,9 @@
 //! The target's registers at a probe, and its stack: x86-64.
 
 use aya_ebpf::bindings::pt_regs;
-pub use unfreed_common::unwind::x86_64::BY_FRAME_POINTER;
+pub use unfreed_common::unwind::x86_64::{
+    BY_FRAME_POINTER, needs_frame_pointer, restores_frame_pointer,
+};
 use unfreed_common::unwind::{Frame, Rule, Stack, Stop, x86_64};
 
 use super::Interrupted;

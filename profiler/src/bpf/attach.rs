@@ -90,6 +90,11 @@ impl Probe {
         }
     }
 
+    /// The probes on `mremap` at this file offset.
+    pub fn mremap(offset: u64) -> [Self; 2] {
+        ["mremap_return", "mremap"].map(|program| Self { program, offset })
+    }
+
     /// The probe on `__cxa_begin_catch` at this file offset.
     pub fn caught(offset: u64) -> Self {
         Self {

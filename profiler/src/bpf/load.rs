@@ -18,6 +18,7 @@ pub struct Bpf {
     pub(super) control: Array<MapData, Control>,
     pub(super) ended: Array<MapData, Ended>,
     pub(super) new_stacks: Option<RingBuf<MapData>>,
+    pub(super) moves: Option<RingBuf<MapData>>,
     pub(super) tables: Option<Tables>,
     /// Kept: the kernel empties an array of programs that nobody holds.
     walkers: Vec<ProgramArray<MapData>>,
@@ -141,12 +142,14 @@ impl Bpf {
         let control = Array::try_from(take(&mut ebpf, "CONTROL")?)?;
         let ended = Array::try_from(take(&mut ebpf, "ENDED")?)?;
         let new_stacks = RingBuf::try_from(take(&mut ebpf, "NEW_STACKS")?)?;
+        let moves = RingBuf::try_from(take(&mut ebpf, "MOVES")?)?;
         let tables = Tables::of(&mut ebpf, sizes.rows)?;
         let mut bpf = Self {
             ebpf,
             control,
             ended,
             new_stacks: Some(new_stacks),
+            moves: Some(moves),
             tables: Some(tables),
             walkers: Vec::new(),
         };

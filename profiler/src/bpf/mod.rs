@@ -12,10 +12,10 @@ mod tables;
 pub use attach::{AttachError, FaultEvents, Probe};
 pub use load::{Bpf, LoadError, Sizes, Walkers};
 pub use object::Memory;
-pub use read::{NewStack, PendingBlock, StackEntry, drain};
+pub use read::{NewStack, PendingBlock, StackEntry, descriptor, drain, drain_moves};
 pub use tables::Tables;
 
-/// The ring of new stacks.
+/// A ring buffer that programs write and we read.
 pub type Ring = aya::maps::RingBuf<aya::maps::MapData>;
 
 /// Whether this kernel has the kind of map that stacks leave it through.

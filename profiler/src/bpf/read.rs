@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::Context as _;
 use aya::Pod;
-use aya::maps::{Array, Map, MapData, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, RingBuf};
 use unfreed_common::alloc::{Block, BlockKey};
 use unfreed_common::config::{Control, Ended};
 use unfreed_common::loss::{Loss, Note};
-use unfreed_common::page::Touch;
+use unfreed_common::page::{Move, SMALLEST_PAGE, Touch};
 use unfreed_common::stack::{StackHeader, StackTotals};
 use unfreed_common::thread::{Call, Thread};
 use unfreed_common::unwind::mode;
@@ -83,6 +83,11 @@ impl Bpf {
         self.new_stacks.take()
     }
 
+    /// The ring of moved memory, once; poll its file descriptor, then give it to [`drain_moves`].
+    pub fn take_moves(&mut self) -> Option<RingBuf<MapData>> {
+        self.moves.take()
+    }
+
     /// The maps of the unwind tables, once.
     pub fn take_tables(&mut self) -> Option<Tables> {
         self.tables.take()
@@ -96,6 +101,21 @@ impl Bpf {
     /// Calls `each` for every page that was touched, with its address.
     pub fn touches(&self, mut each: impl FnMut(u64, &Touch)) -> anyhow::Result<()> {
         self.for_each::<BlockKey, Touch>("TOUCHES", |key, touch| each(key.address, touch))
+    }
+
+    /// The last touch of one page, if it was touched and there was room.
+    pub fn touch(&self, tgid: u32, page: u64) -> anyhow::Result<Option<Touch>> {
+        let touches = HashMap::<_, BlockKey, Touch>::try_from(self.map("TOUCHES")?)?;
+        let key = BlockKey {
+            tgid,
+            padding: 0,
+            address: page,
+        };
+        match touches.get(&key, 0) {
+            Ok(touch) => Ok(Some(touch)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(error).context("reading the map TOUCHES"),
+        }
     }
 
     /// Blocks set aside by reallocs that have not returned.
@@ -118,10 +138,20 @@ impl Bpf {
         Ok(pending)
     }
 
-    /// Every stack's totals.
+    /// Every stack's totals, with what threads have counted and not yet added.
     pub fn stacks(&self) -> anyhow::Result<Vec<StackEntry>> {
+        let mut pending: BTreeMap<u64, u64> = BTreeMap::new();
+        self.for_each::<u32, Thread>("THREADS", |_, thread| {
+            *pending.entry(thread.memo.stack).or_default() += thread.memo.pending;
+        })?;
         let mut stacks = Vec::new();
         self.for_each::<u64, StackTotals>("STACKS", |&hash, &totals| {
+            let pages = pending.get(&hash).copied().unwrap_or(0);
+            let totals = StackTotals {
+                taken_bytes: totals.taken_bytes + pages * SMALLEST_PAGE,
+                taken_count: totals.taken_count + pages,
+                ..totals
+            };
             stacks.push(StackEntry { hash, totals });
         })?;
         Ok(stacks)
@@ -168,6 +198,24 @@ pub fn drain(ring: &mut RingBuf<MapData>, mut each: impl FnMut(NewStack)) {
             each(stack);
         }
     }
+}
+
+/// A descriptor of its own for the ring, readable when there is something in it.
+pub fn descriptor(ring: &RingBuf<MapData>) -> io::Result<OwnedFd> {
+    // SAFETY: the ring owns the descriptor, and lives longer than this borrow.
+    unsafe { BorrowedFd::borrow_raw(ring.as_raw_fd()) }.try_clone_to_owned()
+}
+
+/// Takes all moves out of the ring.
+pub fn drain_moves(ring: &mut RingBuf<MapData>) -> Vec<Move> {
+    let mut moves = Vec::new();
+    while let Some(record) = ring.next() {
+        if record.len() >= size_of::<Move>() {
+            // SAFETY: as many bytes as the type has, at any alignment; any bytes are a value of it.
+            moves.push(unsafe { record.as_ptr().cast::<Move>().read_unaligned() });
+        }
+    }
+    moves
 }
 
 /// A `StackRecord` as bytes: the header, then frames.

@@ -19,6 +19,7 @@ pub struct Tables {
     cache: Mapped<u64>,
     processes: HashMap<MapData, u32, ProcessTable>,
     changes: Array<MapData, u64>,
+    published: Array<MapData, u64>,
     changed: RingBuf<MapData>,
 }
 
@@ -31,6 +32,7 @@ impl Tables {
             cache: Mapped::of(ebpf, "CACHE", CACHE_ENTRIES)?,
             processes: HashMap::try_from(take(ebpf, "PROCESSES")?)?,
             changes: Array::try_from(take(ebpf, "CHANGES")?)?,
+            published: Array::try_from(take(ebpf, "PUBLISHED")?)?,
             changed: RingBuf::try_from(take(ebpf, "CHANGED")?)?,
         })
     }
@@ -55,6 +57,7 @@ impl Tables {
     pub fn publish(&mut self, tgid: u32, table: ProcessTable) -> anyhow::Result<()> {
         self.processes
             .insert(tgid, table, 0)
+            .and_then(|()| self.published.set(table.changes_index, table.sequence, 0))
             .context("publishing a process's unwind tables")
     }
 

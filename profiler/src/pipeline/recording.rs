@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use unfreed_common::config::ended;
@@ -66,6 +66,7 @@ impl<'a> Recording<'a> {
         let deadline = settings.duration.map(|duration| begin + duration);
         let mut tick = tokio::time::interval(TICK);
         let pidfd = watch(recording.target.pidfd.try_clone()?)?;
+        let told = recording.source.descriptor()?.map(watch).transpose()?;
         let end = loop {
             let over = async {
                 match deadline {
@@ -92,6 +93,10 @@ impl<'a> Recording<'a> {
                 ready = recording.ring.readable() => {
                     ready.context("waiting for stacks")?.clear_ready();
                     recording.drain();
+                }
+                ready = readable(told.as_ref()) => {
+                    ready.context("waiting for the programs")?.clear_ready();
+                    recording.source.wake(&recording.bpf)?;
                 }
                 _ = tick.tick() => {
                     if let Some(end) = recording.tick(begin)? {
@@ -366,6 +371,16 @@ fn attach_linker(bpf: &mut Bpf, pid: NonZeroU32, module: &Module) -> anyhow::Res
         bpf.attach(Probe::linker_state(offset), &path, pid)?;
     }
     Ok(())
+}
+
+/// Waits until what is watched is readable; for ever when there is nothing.
+async fn readable<T: AsRawFd>(
+    watched: Option<&AsyncFd<T>>,
+) -> std::io::Result<AsyncFdReadyGuard<'_, T>> {
+    match watched {
+        Some(watched) => watched.readable().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Has the runtime watch a descriptor.

@@ -41,9 +41,10 @@ pub fn source(
             let symbols = unstripped.clone().map(|path| (exe.clone(), path));
             Ok((Box::new(heap), symbols))
         }
-        What::Pages { events, .. } => {
+        What::Pages { events, max_pages } => {
             let events = events.unwrap_or(kernel.faults);
-            Ok((Box::new(Pages::of(target.pid, events)), None))
+            let room = kernel.entries(*max_pages);
+            Ok((Box::new(Pages::of(target.pid, events, room)), None))
         }
     }
 }

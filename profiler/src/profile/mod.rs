@@ -7,7 +7,7 @@ mod unwinding;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use pages::{ByKind, Kind, Reconciliation, Resident};
+pub use pages::{ByKind, GivenBackLazily, Kind, Reconciliation, Resident};
 pub use stack::{Frame, Stack, Walk, Weight};
 pub use unwinding::{Unwind, Unwinding};
 

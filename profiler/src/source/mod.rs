@@ -5,6 +5,8 @@ mod pages;
 mod unstripped;
 
 use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
 
 pub use heap::Heap;
 pub use pages::Pages;
@@ -59,6 +61,16 @@ pub trait Source {
 
     /// What events come from, for the line that says that they count.
     fn describe(&self) -> String;
+
+    /// Readable when [`Source::wake`] should be called, where that is ever so.
+    fn descriptor(&self) -> io::Result<Option<OwnedFd>> {
+        Ok(None)
+    }
+
+    /// Takes in what the programs have told meanwhile.
+    fn wake(&mut self, _bpf: &Bpf) -> anyhow::Result<()> {
+        Ok(())
+    }
 
     /// Events count from now on; once, shortly before or after that moment.
     fn begin(&mut self) -> anyhow::Result<()>;

@@ -20,7 +20,7 @@ pub use memory::MemoryReading;
 pub use module::{Image, Module};
 pub use modules::{Location, Modules, Range};
 pub use pidfd::PidFd;
-pub use residency::{HUGE_PAGE, Method, PAGE, Residency, Run};
+pub use residency::{Folio, HUGE_PAGE, Lazy, Method, PAGE, Residency, Run, settle};
 pub use spawn::{SpawnError, Started, start};
 
 use crate::check;

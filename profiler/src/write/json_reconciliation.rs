@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::profile::{ByKind, Kind, Reconciliation, Resident};
+use crate::profile::{ByKind, GivenBackLazily, Kind, Reconciliation, Resident};
 
 /// The whole.
 #[derive(Serialize)]
@@ -15,8 +15,10 @@ pub struct Entry {
     explained: Kinds,
     given_back_of_before: Kinds,
     unexplained: Kinds,
+    given_back_lazily: Lazily,
     before: Sums,
     after: Sums,
+    changed_while_looking: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     looked_seconds_before_end: Option<f64>,
 }
@@ -35,6 +37,15 @@ struct Sums {
     anonymous: u64,
     huge: u64,
     swap: u64,
+    lazily_freed: u64,
+}
+
+#[derive(Serialize)]
+struct Lazily {
+    not_counted: u64,
+    counted: u64,
+    of_before: u64,
+    hidden: bool,
 }
 
 impl From<&Reconciliation> for Entry {
@@ -45,6 +56,8 @@ impl From<&Reconciliation> for Entry {
             explained,
             given_back,
             unexplained,
+            given_back_lazily,
+            changed_while_looking,
             looked_before_end,
         } = reconciliation;
         Self {
@@ -54,8 +67,10 @@ impl From<&Reconciliation> for Entry {
             explained: kinds(explained),
             given_back_of_before: kinds(given_back),
             unexplained: kinds(unexplained),
+            given_back_lazily: lazily(given_back_lazily),
             before: sums(before),
             after: sums(after),
+            changed_while_looking: *changed_while_looking,
             looked_seconds_before_end: *looked_before_end,
         }
     }
@@ -76,11 +91,28 @@ fn sums(resident: &Resident) -> Sums {
         anonymous,
         huge,
         swap,
+        lazily_freed,
     } = *resident;
     Sums {
         rss,
         anonymous,
         huge,
         swap,
+        lazily_freed,
+    }
+}
+
+fn lazily(given_back: &GivenBackLazily) -> Lazily {
+    let GivenBackLazily {
+        not_counted,
+        counted,
+        of_before,
+        hidden,
+    } = *given_back;
+    Lazily {
+        not_counted,
+        counted,
+        of_before,
+        hidden,
     }
 }

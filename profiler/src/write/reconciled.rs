@@ -1,6 +1,6 @@
 //! The kernel's account next to ours, in sentences.
 
-use crate::profile::{ByKind, Kind, Reconciliation, Resident};
+use crate::profile::{ByKind, GivenBackLazily, Kind, Reconciliation, Resident};
 
 use super::human;
 
@@ -12,6 +12,8 @@ pub fn lines(reconciliation: &Reconciliation) -> Vec<String> {
         explained,
         given_back,
         unexplained,
+        given_back_lazily,
+        changed_while_looking,
         looked_before_end,
     } = reconciliation;
     let mut lines = vec![format!(
@@ -41,6 +43,7 @@ pub fn lines(reconciliation: &Reconciliation) -> Vec<String> {
             kinds(unexplained)
         ),
     });
+    lines.extend(lazily(given_back_lazily));
     let Resident {
         swap: swap_after, ..
     } = after;
@@ -51,9 +54,45 @@ pub fn lines(reconciliation: &Reconciliation) -> Vec<String> {
             human::bytes(*swap_after)
         ));
     }
+    if *changed_while_looking > 0 {
+        lines.push(format!(
+            "the target changed by {} while it was looked at, so shares are about right only",
+            human::bytes(*changed_while_looking)
+        ));
+    }
     if let Some(seconds) = looked_before_end {
         lines.push(format!(
             "the target was gone at the end: this is what was resident {seconds:.1} s before"
+        ));
+    }
+    lines
+}
+
+/// What the process does not need any more, and has all the same.
+fn lazily(given_back: &GivenBackLazily) -> Vec<String> {
+    let GivenBackLazily {
+        not_counted,
+        counted,
+        of_before,
+        hidden,
+    } = *given_back;
+    let mut lines = Vec::new();
+    let all = not_counted + counted + of_before;
+    if all > 0 {
+        lines.push(format!(
+            "given back with MADV_FREE, still resident: {}",
+            human::bytes(all)
+        ));
+    }
+    if counted > 0 {
+        let why = if hidden {
+            "page frames can be seen with CAP_SYS_ADMIN only"
+        } else {
+            "other memory of these mappings was written again since, and which pages is not known"
+        };
+        lines.push(format!(
+            "of that counted as if in use: {} ({why})",
+            human::bytes(counted)
         ));
     }
     lines
@@ -100,16 +139,25 @@ mod tests {
                 anonymous: 2 << 20,
                 huge: 0,
                 swap: 0,
+                lazily_freed: 0,
             },
             after: Resident {
                 rss: 18 << 20,
                 anonymous: 11 << 20,
                 huge: 0,
                 swap: 4096,
+                lazily_freed: 3 << 20,
             },
             explained,
             given_back,
             unexplained,
+            given_back_lazily: GivenBackLazily {
+                not_counted: 0,
+                counted: 1 << 20,
+                of_before: 2 << 20,
+                hidden: false,
+            },
+            changed_while_looking: 8192,
             looked_before_end: Some(0.42),
         };
         assert_eq!(
@@ -120,7 +168,11 @@ mod tests {
                 "of that anonymous: grew by 9.00 MiB; explained 9.00 MiB (100.0% of what came)",
                 "resident before, and given back or replaced since: file 1.00 MiB",
                 "unexplained (nobody was seen to touch it): shmem 4.00 KiB",
+                "given back with MADV_FREE, still resident: 3.00 MiB",
+                "of that counted as if in use: 1.00 MiB (other memory of these mappings was written \
+                 again since, and which pages is not known)",
                 "swapped out: 0 B before, 4.00 KiB after",
+                "the target changed by 8.00 KiB while it was looked at, so shares are about right only",
                 "the target was gone at the end: this is what was resident 0.4 s before",
             ]
         );
@@ -135,6 +187,27 @@ mod tests {
                 "did not change (from 0 B to 0 B); explained by stacks 0 B",
                 "of that anonymous: did not change; explained 0 B",
                 "unexplained: nothing",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_page_frames_would_tell_is_said_to_be_missing() {
+        let reconciliation = Reconciliation {
+            given_back_lazily: GivenBackLazily {
+                counted: 4096,
+                hidden: true,
+                ..GivenBackLazily::default()
+            },
+            ..Reconciliation::default()
+        };
+        let text = lines(&reconciliation);
+        assert_eq!(
+            text[3..],
+            [
+                "given back with MADV_FREE, still resident: 4.00 KiB",
+                "of that counted as if in use: 4.00 KiB (page frames can be seen with \
+                 CAP_SYS_ADMIN only)",
             ]
         );
     }

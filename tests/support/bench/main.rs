@@ -1,12 +1,13 @@
 //! Measures what a recorded pair of malloc and free costs, with stacks by frame pointers and by
-//! unwind tables, and what the tables cost; prints it as Markdown. Progress goes to stderr. No number
+//! unwind tables, what a recorded page fault costs, and what the tables cost; prints it as Markdown. Progress goes to stderr. No number
 //! makes it fail.
 
+mod faults;
 mod numbers;
-mod pairs;
 mod programs;
 mod rounds;
 mod tables;
+mod worker;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -66,6 +67,13 @@ fn report() -> Result<String> {
         "\nFrom starting unfreed until it records, ms: {:.0} by frame pointers, {:.0} by tables.\n",
         fp.attached().context("no recording")?,
         tables.attached().context("no recording")?,
+    )?;
+    let program = build::program("bench_faults", Linkage::Dynamic)?;
+    write!(
+        text,
+        "\n## Page faults\n\n{}\n\n{}",
+        faults::ABOUT,
+        faults::measure(&program)?.table()?
     )?;
     write!(text, "\n## Unwind tables\n\n{TABLES}\n\n{}", files_table()?)?;
     Ok(text)

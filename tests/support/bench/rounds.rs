@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 use unfreed_tests::unfreed::Unfreed;
 
 use crate::numbers::Spread;
-use crate::pairs::Pairs;
 use crate::programs::Programs;
+use crate::worker::Worker;
 
 /// How many functions there are between main and malloc.
 pub const DEPTHS: [u32; 3] = [5, 20, 60];
@@ -105,7 +105,7 @@ impl Measured {
 /// Measures a build of the program in these ways, all in each round, so that what changes on the
 /// machine meanwhile changes all of them.
 pub fn measure(program: &Path, ways: &[Way]) -> Result<Vec<Measured>> {
-    let mut pairs = Pairs::start(program)?;
+    let mut pairs = Worker::start(program)?;
     let mut measured: Vec<Measured> = ways
         .iter()
         .map(|way| Measured {
@@ -132,7 +132,7 @@ pub fn measure(program: &Path, ways: &[Way]) -> Result<Vec<Measured>> {
     Ok(measured)
 }
 
-fn bare(pairs: &mut Pairs) -> Result<Vec<Medians>> {
+fn bare(pairs: &mut Worker) -> Result<Vec<Medians>> {
     let depths = DEPTHS.iter().map(|&depth| {
         Ok(Medians {
             depth,
@@ -143,7 +143,7 @@ fn bare(pairs: &mut Pairs) -> Result<Vec<Medians>> {
     depths.collect()
 }
 
-fn recorded(pairs: &mut Pairs, flag: &str, measured: &mut Measured) -> Result<()> {
+fn recorded(pairs: &mut Worker, flag: &str, measured: &mut Measured) -> Result<()> {
     let started = Instant::now();
     let unfreed = Unfreed::heap(pairs.pid(), &["--all", "--unwind", flag])?;
     let attached = started.elapsed().as_secs_f64() * 1e3;
@@ -178,7 +178,7 @@ fn recorded(pairs: &mut Pairs, flag: &str, measured: &mut Measured) -> Result<()
 }
 
 /// The middle batch's nanoseconds for a pair.
-fn time(pairs: &mut Pairs, depth: u32, each: u32) -> Result<f64> {
+fn time(pairs: &mut Worker, depth: u32, each: u32) -> Result<f64> {
     // The first at this depth finds nothing in any cache.
     pairs.run(depth, each)?;
     let times: Result<Vec<_>> = (0..BATCHES).map(|_| pairs.run(depth, each)).collect();
@@ -187,7 +187,7 @@ fn time(pairs: &mut Pairs, depth: u32, each: u32) -> Result<f64> {
 }
 
 /// The middle batch's nanoseconds for a run of each program.
-fn program_times(pairs: &mut Pairs, programs: &mut Programs, depth: u32) -> Result<[f64; 3]> {
+fn program_times(pairs: &mut Worker, programs: &mut Programs, depth: u32) -> Result<[f64; 3]> {
     pairs.run(depth, RECORDED_PAIRS)?;
     programs.lap()?;
     let mut batches = Vec::new();

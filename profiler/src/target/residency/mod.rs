@@ -1,5 +1,7 @@
 //! Which pages of a process are resident, and of which kind: what RSS counts, page by page.
 
+mod closer;
+mod frames;
 mod mappings;
 mod pagemap;
 mod scan;
@@ -10,6 +12,7 @@ use anyhow::Context as _;
 
 use super::monotonic_now;
 use crate::profile::{ByKind, Kind};
+pub use closer::settle;
 use mappings::{Class, MappedRange};
 
 /// Bytes of a page.
@@ -38,6 +41,30 @@ pub struct Run {
     pub kind: Kind,
     /// Mapped as huge pages, whatever the kind.
     pub huge: bool,
+    /// Small pages that came together all the same, as far as that was looked for.
+    pub folio: Option<Folio>,
+    /// Given back with `MADV_FREE` once, and perhaps written again since; as far as it was looked for.
+    pub lazy: bool,
+}
+
+/// Memory that the kernel took at once, for one touch; some of it may not be there any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Folio {
+    /// Address.
+    pub start: u64,
+    /// Address behind it.
+    pub end: u64,
+}
+
+/// A mapping in which memory was given back with `MADV_FREE` that the kernel has not taken yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lazy {
+    /// Address.
+    pub start: u64,
+    /// Address behind it.
+    pub end: u64,
+    /// How much of it was not written again since.
+    pub bytes: u64,
 }
 
 /// The resident pages of a process at one moment.
@@ -45,6 +72,12 @@ pub struct Run {
 pub struct Residency {
     /// In the order of addresses.
     pub runs: Vec<Run>,
+    /// In the order of addresses, as far as it was looked for.
+    pub lazily: Vec<Lazy>,
+    /// Bytes that were given back lazily, and it cannot be known where.
+    pub hidden: u64,
+    /// How many pages larger than the smallest the machine has made.
+    pub large_made: u64,
     /// When the look at them began: `CLOCK_MONOTONIC`, nanoseconds.
     pub time: u64,
 }
@@ -86,6 +119,9 @@ impl Residency {
         let present = present.with_context(|| format!("reading {path}"))?;
         Ok(Self {
             runs: classify(&present, &mapped),
+            lazily: Vec::new(),
+            hidden: 0,
+            large_made: closer::large_made(),
             time,
         })
     }
@@ -121,6 +157,8 @@ fn classify(present: &[Present], mapped: &[MappedRange]) -> Vec<Run> {
                     end,
                     kind,
                     huge: pages.huge,
+                    folio: None,
+                    lazy: false,
                 });
             }
             start = end;

@@ -13,10 +13,10 @@ use super::{HUGE_PAGE, PAGE, Present};
 /// Words for one read.
 const AT_ONCE: u64 = 1 << 16;
 
-const PRESENT: u64 = 1 << 63;
+pub const PRESENT: u64 = 1 << 63;
 const FILE: u64 = 1 << 61;
 /// The page frame's number; all zeros for who may not know it.
-const FRAME: u64 = (1 << 55) - 1;
+pub const FRAME: u64 = (1 << 55) - 1;
 
 /// Bits of `/proc/kpageflags`.
 const TRANSPARENT_HUGE: u64 = 1 << 22;
@@ -35,7 +35,6 @@ struct Frames {
 pub fn present(pagemap: &File, mapped: &[MappedRange]) -> io::Result<Vec<Present>> {
     let frames = Frames::look()?;
     let mut found: Vec<Present> = Vec::new();
-    let mut words = vec![0_u8; AT_ONCE as usize * 8];
     for range in mapped
         .iter()
         .filter(|range| range.class != Class::Uncounted)
@@ -45,17 +44,11 @@ pub fn present(pagemap: &File, mapped: &[MappedRange]) -> io::Result<Vec<Present
         while page < end {
             // Up to a multiple, so that huge pages are not cut.
             let count = (AT_ONCE - page % AT_ONCE).min(end - page);
-            let bytes = &mut words[..count as usize * 8];
-            let read = read_some(pagemap, bytes, page * 8)?;
-            if read == 0 {
+            let words = words(pagemap, page, count)?;
+            if words.is_empty() {
                 // vsyscall and the like: above what pagemap tells of.
                 break;
             }
-            let words = bytes[..read].chunks_exact(8).map(|word| {
-                word.first_chunk()
-                    .map_or(0, |word| u64::from_ne_bytes(*word))
-            });
-            let words: Vec<u64> = words.collect();
             frames.gather(page, &words, &mut found);
             page += words.len() as u64;
         }
@@ -63,13 +56,27 @@ pub fn present(pagemap: &File, mapped: &[MappedRange]) -> io::Result<Vec<Present
     Ok(found)
 }
 
-fn read_some(file: &File, bytes: &mut [u8], at: u64) -> io::Result<usize> {
-    loop {
-        match file.read_at(bytes, at) {
+/// The words of `count` pages from the page `first` on, as many as there are.
+pub fn words(pagemap: &File, first: u64, count: u64) -> io::Result<Vec<u64>> {
+    let mut bytes = vec![0; count as usize * 8];
+    let read = loop {
+        match pagemap.read_at(&mut bytes, first * 8) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            other => return other,
+            other => break other?,
         }
-    }
+    };
+    Ok(to_words(&bytes[..read]))
+}
+
+/// What these files are made of.
+pub fn to_words(bytes: &[u8]) -> Vec<u64> {
+    let words = bytes.chunks_exact(8);
+    words
+        .map(|word| {
+            word.first_chunk()
+                .map_or(0, |word| u64::from_ne_bytes(*word))
+        })
+        .collect()
 }
 
 impl Frames {

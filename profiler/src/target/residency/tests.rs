@@ -121,3 +121,36 @@ fn more_ranges_than_one_call_has_room_for_are_found_once_each() {
         assert_eq!((count, bytes), (PAGES / 2, length as u64 / 2), "{method:?}");
     }
 }
+
+/// What a look costs: printed, as it depends on the machine. Needs 4 GiB.
+#[test]
+fn a_million_pages_are_looked_at() {
+    const PAGES: usize = 1 << 20;
+    let memory = memmap2::MmapOptions::new()
+        .len(PAGES * PAGE as usize)
+        .populate()
+        .map_anon()
+        .unwrap();
+    let (start, end) = (
+        memory.as_ptr() as u64,
+        memory.as_ptr() as u64 + memory.len() as u64,
+    );
+    for method in [Method::Scan, Method::Pagemap] {
+        let begin = std::time::Instant::now();
+        let mut residency = Residency::of(std::process::id(), method).unwrap();
+        let first = begin.elapsed();
+        let within = residency
+            .runs
+            .iter()
+            .map(|run| run.end.min(end).saturating_sub(run.start.max(start)));
+        assert_eq!(within.sum::<u64>(), memory.len() as u64, "{method:?}");
+        let mut before = residency.clone();
+        before.large_made += 1;
+        let begin = std::time::Instant::now();
+        residency
+            .look_closer(std::process::id(), &before, 0)
+            .unwrap();
+        let closer = begin.elapsed();
+        println!("{PAGES} pages, {method:?}: {first:?}, and {closer:?} for a closer look");
+    }
+}

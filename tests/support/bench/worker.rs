@@ -1,4 +1,4 @@
-//! `programs/bench_pairs.c`, running.
+//! A program that measures itself, `programs/bench_*.c`, running.
 
 use std::io::Write;
 use std::path::Path;
@@ -13,13 +13,13 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 /// The running program.
 #[derive(Debug)]
-pub struct Pairs {
+pub struct Worker {
     child: Owned,
     stdin: ChildStdin,
     lines: Lines,
 }
 
-impl Pairs {
+impl Worker {
     /// Starts it and waits until it is ready.
     pub fn start(path: &Path) -> Result<Self> {
         let mut command = Command::new(path);
@@ -43,14 +43,14 @@ impl Pairs {
         self.child.pid()
     }
 
-    /// Nanoseconds of CPU time that each of `pairs` pairs of malloc and free took, `depth` calls
-    /// below main.
-    pub fn run(&mut self, depth: u32, pairs: u32) -> Result<f64> {
-        writeln!(self.stdin, "{depth} {pairs}").context("asking for pairs")?;
+    /// Nanoseconds of CPU time that each of `count` times of what the program does took. `how` is for the
+    /// program: how many calls below main, or how many pages at a time.
+    pub fn run(&mut self, how: u32, count: u32) -> Result<f64> {
+        writeln!(self.stdin, "{how} {count}").context("asking for a batch")?;
         let line = self.lines.next(LIMIT)?.context("the program has ended")?;
         let nanoseconds: u64 = line
             .parse()
             .with_context(|| format!("the program said {line:?}"))?;
-        Ok(nanoseconds as f64 / f64::from(pairs))
+        Ok(nanoseconds as f64 / f64::from(count))
     }
 }

@@ -1,9 +1,16 @@
-//! Runs the whole matrix and prints it as a Markdown table. Progress and what is wrong go to
-//! stderr. Exits with 1 when anything is wrong.
+//! Runs the whole matrix and prints it as a Markdown table, and one of the pages view. Progress and what
+//! is wrong go to stderr. Exits with 1 when anything is wrong.
+
+mod pages;
 
 use std::process::ExitCode;
 
 use unfreed_tests::matrix::{self, Row};
+
+const ABOUT_PAGES: &str = "\
+Pages: the faults that the kernel counts (`minflt`), the pages that `unfreed pages` shows in stacks, and by
+how much the kernel's resident set (`smaps_rollup`) grew. A tool that counts faults shows the first number
+as if it were the last.";
 
 fn line(row: &Row) -> String {
     let Row {
@@ -49,6 +56,14 @@ fn main() -> ExitCode {
             ),
         }
         exact &= row.as_ref().is_ok_and(|row| row.wrong.is_empty());
+    }
+    println!("\n{ABOUT_PAGES}\n\n{}", pages::HEAD);
+    match pages::lines() {
+        Ok(lines) => println!("{}", lines.join("\n")),
+        Err(error) => {
+            eprintln!("pages: FAILED: {error:#}");
+            exact = false;
+        }
     }
     if exact {
         ExitCode::SUCCESS

@@ -1,0 +1,112 @@
+//! What a recorded page fault costs, who else pays, and what a program pays that takes none.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use unfreed_tests::unfreed::Unfreed;
+
+use crate::numbers::Spread;
+use crate::worker::Worker;
+
+/// Pages of a mapping, and pages of a batch: some ten milliseconds. 0: rounds over resident memory.
+const KINDS: [(u32, u32); 4] = [(1, 5_000), (16, 16_000), (256, 25_600), (0, 2_000)];
+
+/// How often everything is measured, and how many batches each time.
+const ROUNDS: usize = 9;
+const BATCHES: usize = 25;
+
+/// What the table is of.
+pub const ABOUT: &str = "\
+Nanoseconds of CPU time for each page that a program maps, touches and unmaps, as fast as it can, 16
+calls deep, so many pages at a time: alone, while `unfreed pages` records another process (its programs
+leave at once, but the kernel runs them at every fault there is, and tells of every mapping that is made),
+and while it is recorded itself. The last row is a program that takes no faults: microseconds for a round
+of copying memory and allocating. Ratios are of rounds, and so is their spread.";
+
+/// Who is recorded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Nobody,
+    Another,
+    Itself,
+}
+
+const WAYS: [Way; 3] = [Way::Nobody, Way::Another, Way::Itself];
+
+/// Medians of each round: by kind, then by way.
+#[derive(Default)]
+pub struct Faults([[Vec<f64>; WAYS.len()]; KINDS.len()]);
+
+/// Measures all ways in turn, so that what changes on the machine meanwhile changes all of them.
+pub fn measure(program: &Path) -> Result<Faults> {
+    let mut worker = Worker::start(program)?;
+    let another = Worker::start(program)?;
+    let mut faults = Faults::default();
+    for round in 0..ROUNDS {
+        eprintln!("{}: round {} of {ROUNDS}", program.display(), round + 1);
+        let mut order = WAYS;
+        order.rotate_left(round % WAYS.len());
+        for way in order {
+            let pid = match way {
+                Way::Nobody => None,
+                Way::Another => Some(another.pid()),
+                Way::Itself => Some(worker.pid()),
+            };
+            let unfreed = pid.map(|pid| Unfreed::pages(pid, &["--all"])).transpose()?;
+            for (kind, &(pages, count)) in KINDS.iter().enumerate() {
+                worker.run(pages, count)?;
+                let times: Result<Vec<_>> =
+                    (0..BATCHES).map(|_| worker.run(pages, count)).collect();
+                let middle = Spread::of(times?).context("no batch was run")?.median;
+                faults.0[kind][way as usize].push(middle);
+            }
+            if let Some(unfreed) = unfreed {
+                let lost: Vec<_> = unfreed
+                    .stop()?
+                    .report
+                    .lost()
+                    .map(|l| format!("{l:?}"))
+                    .collect();
+                ensure!(lost.is_empty(), "events were lost: {lost:?}");
+            }
+        }
+    }
+    Ok(faults)
+}
+
+impl Faults {
+    /// As Markdown.
+    pub fn table(&self) -> Result<String> {
+        let mut text = String::from(
+            "| pages at a time | alone | another is recorded | / alone | recorded | / alone |\n\
+             |---|--:|--:|--:|--:|--:|\n",
+        );
+        for (&(pages, _), ways) in KINDS.iter().zip(&self.0) {
+            let (name, unit, digits) = match pages {
+                0 => ("no faults, µs".to_owned(), 1e3, 2),
+                _ => (pages.to_string(), 1.0, 0),
+            };
+            let spread = |way: Way| {
+                let times = ways[way as usize].iter().map(|time| time / unit);
+                Spread::of(times).context("nothing was measured")
+            };
+            let ratio = |way: Way| {
+                let rounds = ways[way as usize].iter().zip(&ways[Way::Nobody as usize]);
+                Spread::of(rounds.map(|(this, alone)| this / alone)).context("nothing was measured")
+            };
+            let (alone, another, itself) = (
+                spread(Way::Nobody)?,
+                spread(Way::Another)?,
+                spread(Way::Itself)?,
+            );
+            writeln!(
+                text,
+                "| {name} | {alone:.digits$} | {another:.digits$} | {:.3} | {itself:.digits$} | {:.3} |",
+                ratio(Way::Another)?,
+                ratio(Way::Itself)?,
+            )?;
+        }
+        Ok(text)
+    }
+}
