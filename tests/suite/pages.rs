@@ -3,7 +3,7 @@
 
 mod cases;
 pub mod mixed;
-mod recorded;
+pub mod recorded;
 mod swapped;
 
 use std::path::Path;

@@ -1,12 +1,15 @@
-//! Many blocks, many stacks.
+//! Many blocks, many stacks, many pages.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
+use anyhow::{Result, ensure};
 use unfreed_tests::build::{self, Linkage};
 use unfreed_tests::compare::{Side, compare};
 use unfreed_tests::program::Program;
 use unfreed_tests::unfreed::Unfreed;
+
+use crate::pages::recorded::Setting;
 
 #[test]
 fn heap_of_two_million_blocks_over_twenty_thousand_stacks() {
@@ -53,4 +56,17 @@ fn heap_of_two_million_blocks_over_twenty_thousand_stacks() {
         "{} bytes",
         recording.peak_rss
     );
+}
+
+/// As many as there is room for unless more is asked for, less what a program does by the way.
+#[test]
+fn four_million_pages_are_known() -> Result<()> {
+    let recorded = Setting::of("pages_many").record()?;
+    recorded.is_exact()?;
+    let taken = &recorded.result["totals"]["taken"]["count"];
+    ensure!(taken.as_u64() >= Some(4_000_000), "{taken} touches");
+    for loss in recorded.result["losses"].as_object().into_iter().flatten() {
+        ensure!(loss.1 == 0, "{loss:?}");
+    }
+    recorded.finish()
 }

@@ -55,7 +55,6 @@ const OTHERS: &[Recipe] = &[
     Recipe::Program("pages_again", Linkage::Static),
     Recipe::Program("pages_huge", Linkage::Dynamic),
     Recipe::Program("pages_lazy", Linkage::Dynamic),
-    Recipe::Program("pages_many", Linkage::Dynamic),
     Recipe::Program("pages_mixed", Linkage::Dynamic),
     Recipe::Program("pages_moved", Linkage::Dynamic),
     Recipe::Program("pages_moved", Linkage::Static),
