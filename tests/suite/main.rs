@@ -13,6 +13,7 @@ mod recorded;
 mod redis;
 mod scale;
 mod session;
+mod stripped;
 mod symbols;
 mod toolchain;
 mod traces;

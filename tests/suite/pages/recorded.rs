@@ -1,6 +1,7 @@
 //! A program of the pages view, what it says it did, and what unfreed says.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -47,7 +48,12 @@ impl Setting<'_> {
 
     /// Records the program while it works.
     pub fn record(&self) -> Result<Recorded> {
-        let mut command = Command::new(build::program(self.program, self.linkage)?);
+        self.record_file(&build::program(self.program, self.linkage)?)
+    }
+
+    /// The same of a file that was made of the program.
+    pub fn record_file(&self, path: &Path) -> Result<Recorded> {
+        let mut command = Command::new(path);
         let mut target = Session::ready(command.args(self.arguments))?;
         let directory = tempfile::tempdir()?;
         let file = |name: &str| directory.path().join(name).to_string_lossy().into_owned();
