@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
+use nix::mount::{MsFlags, mount, umount};
 use unfreed_tests::build::{self, Linkage};
 use unfreed_tests::chain::{Chains, Names, Walked};
 use unfreed_tests::compare::Side;
@@ -15,13 +16,25 @@ use unfreed_tests::unfreed::Unfreed;
 /// How often a thread has to have lost its CPU to another for the test to mean anything.
 const ENOUGH: i64 = 1000;
 
-/// Where the kernel says how it preempts itself, the mode in brackets (`none voluntary (full) lazy`).
+/// Where debugfs is mounted while it is needed, and where the kernel says there how it preempts itself, the
+/// mode in brackets (`none voluntary (full) lazy`).
+const DEBUGFS: &str = "/sys/kernel/debug";
 const MODES: &str = "/sys/kernel/debug/sched/preempt";
 
 /// Whether the kernel is one that preempts itself: fully, or lazily, which is fully where a thread of
 /// real time wakes.
 fn require_preemption() -> Result<()> {
-    let modes = std::fs::read_to_string(MODES).with_context(|| format!("reading {MODES}"))?;
+    mount(
+        Some("debugfs"),
+        DEBUGFS,
+        Some("debugfs"),
+        MsFlags::empty(),
+        None::<&str>,
+    )
+    .context("mounting debugfs")?;
+    let modes = std::fs::read_to_string(MODES).with_context(|| format!("reading {MODES}"));
+    umount(DEBUGFS).context("unmounting debugfs")?;
+    let modes = modes?;
     ensure!(
         modes.contains("(full)") || modes.contains("(lazy)"),
         "this needs a guest whose kernel preempts itself (preempt=full), this one has {}",

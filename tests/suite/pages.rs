@@ -3,6 +3,7 @@
 
 mod cases;
 pub mod mixed;
+mod plugins;
 pub mod recorded;
 mod swapped;
 

@@ -36,6 +36,20 @@ pub const CHAIN_PLUGINS: [Variant; 3] = [
     ),
 ];
 
+/// Plugins that `pages_plugins.c` loads: alike but for the name of their function.
+pub const PAGES_PLUGINS: [Variant; 2] = [
+    Variant {
+        name: "pages_alpha",
+        source: "pages_plugin",
+        options: &["-DSITE=site_alpha"],
+    },
+    Variant {
+        name: "pages_bravo",
+        source: "pages_plugin",
+        options: &["-DSITE=site_bravo"],
+    },
+];
+
 /// An allocator that asks libgcc for the stack of each call.
 pub const CHAIN_WITNESS: Variant = Variant {
     name: "chain_witness",
@@ -58,6 +72,7 @@ const OTHERS: &[Recipe] = &[
     Recipe::Program("pages_mixed", Linkage::Dynamic),
     Recipe::Program("pages_moved", Linkage::Dynamic),
     Recipe::Program("pages_moved", Linkage::Static),
+    Recipe::Program("pages_plugins", Linkage::Dynamic),
     Recipe::Program("pages_swapped", Linkage::Dynamic),
     Recipe::Program("pages_unseen", Linkage::Dynamic),
     Recipe::Frameless("preempt", Linkage::Dynamic),
@@ -77,7 +92,8 @@ const fn chain_plugin(name: &'static str, options: &'static [&'static str]) -> V
 pub fn recipes() -> Vec<Recipe> {
     let matrix = matrix::cases().flat_map(|case| [Some(case.recipe()), case.plugin()]);
     let chains = matrix::chains().map(matrix::Case::frameless);
-    let plugins = CHAIN_PLUGINS.map(Recipe::FramelessLibrary);
+    let plugins = CHAIN_PLUGINS.iter().chain(&PAGES_PLUGINS);
+    let plugins = plugins.copied().map(Recipe::FramelessLibrary);
     let mut all = Vec::new();
     let recipes = matrix.flatten().chain(chains).chain(plugins);
     for recipe in recipes.chain(OTHERS.iter().copied()) {

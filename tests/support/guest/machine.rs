@@ -17,7 +17,6 @@ const MOUNTS: &[(&str, &str, &str)] = &[
     ("tmpfs", "/dev/shm", "mode=1777"),
     ("tmpfs", "/tmp", "mode=1777"),
     ("securityfs", "/sys/kernel/security", ""),
-    ("debugfs", "/sys/kernel/debug", ""),
     ("tracefs", "/sys/kernel/tracing", ""),
     ("bpf", "/sys/fs/bpf", "mode=700"),
 ];
