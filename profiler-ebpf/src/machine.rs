@@ -18,6 +18,7 @@ pub struct Interrupted {
     pub sp: u64,
     /// Frame pointer register.
     pub fp: u64,
-    /// Link register, on machines that have one.
+    /// Link register, on machines that have one; else the register that Go's functions have their goroutine
+    /// in, marked as such.
     pub link: u64,
 }

@@ -7,10 +7,10 @@
 use unfreed_common::page::SMALLEST_PAGE;
 use unfreed_common::stack::OVERFLOW_STACK;
 use unfreed_common::thread::{MEMO_PENDING, MEMO_WORDS, Memo, Thread, WINDOW_WORDS};
-use unfreed_common::unwind::{Frame, Rule, Stop, flag};
+use unfreed_common::unwind::{Frame, Kind, Rule, Stop, flag};
 
 use crate::loss::add;
-use crate::machine::{Interrupted, needs_frame_pointer, restores_frame_pointer};
+use crate::machine::{Interrupted, LINK_LEADS_ON, needs_frame_pointer, restores_frame_pointer};
 use crate::maps::{CHANGES, PUBLISHED, STACKS};
 use crate::window;
 
@@ -41,6 +41,10 @@ pub fn step(memo: &mut Memo, rule: Rule) {
     }
     if restores_frame_pointer(rule) {
         memo.fp_restored = 1;
+    }
+    if rule.kind() == Kind::Goroutine as u32 {
+        // Depends on a register and on memory that is no stack.
+        forget(memo);
     }
 }
 
@@ -90,7 +94,7 @@ pub fn is_of(memo: &Memo, place: &Interrupted) -> bool {
         && memo.pc == place.pc
         && memo.sp == place.sp
         && (memo.fp == place.fp || memo.fp_needed == 0)
-        && memo.link == place.link
+        && (memo.link == place.link || !LINK_LEADS_ON)
         && memo.sp.is_multiple_of(8)
         && PUBLISHED.get(memo.changes_index).copied() == Some(memo.sequence)
         && CHANGES.get(memo.changes_index).copied() == Some(memo.changes)

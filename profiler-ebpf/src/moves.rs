@@ -23,7 +23,7 @@ pub fn mremap(ctx: ProbeContext) -> u32 {
     {
         let regs = Registers::of(ctx.regs);
         let (old_size, new_size) = (regs.argument(1), regs.argument(2));
-        let size = if old_size < new_size { old_size } else { new_size };
+        let size = old_size.min(new_size);
         thread.moved.from = regs.argument(0);
         // The kernel rounds sizes up to pages. A size of 0 copies a shared mapping: nothing is moved.
         thread.moved.length = size.wrapping_add(SMALLEST_PAGE - 1) & !(SMALLEST_PAGE - 1);

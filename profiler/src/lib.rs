@@ -10,6 +10,7 @@ pub mod cli;
 pub mod collect;
 #[cfg(test)]
 mod damage;
+pub mod gopclntab;
 mod perf;
 pub mod pipeline;
 pub mod profile;

@@ -8,6 +8,7 @@ use blazesym::symbolize::source::{Elf, Source};
 use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
 
 use crate::collect::{RawFrame, RawFrames, RawProfile, RawStack};
+use crate::gopclntab::{Function, Functions};
 use crate::profile::{Frame, Profile, Stack};
 use crate::target::Module;
 
@@ -114,6 +115,8 @@ fn name_module(
         // may have that name.
         .set_debug_dirs(Some(NO_DIRECTORIES))
         .build();
+    let image = module.bytes().ok().flatten();
+    let functions = image.as_deref().and_then(Functions::of_elf);
     for batch in addresses.chunks(BATCH) {
         let calls = batch
             .iter()
@@ -125,13 +128,45 @@ fn name_module(
         let plain = symbolize_batch(&symbolizer, module, &calls, false).unwrap_or_default();
         let rich = symbolize_batch(&symbolizer, module, &calls, true).unwrap_or_default();
         for (position, &frame) in batch.iter().enumerate() {
-            let frames = match (at(&plain, position), at(&rich, position)) {
+            let (plain, rich) = (at(&plain, position), at(&rich, position));
+            let function = functions.as_ref().and_then(|it| {
+                // What returns to a function's first byte was not called from the one before: Go's
+                // runtime goes by the same.
+                let whole = it.at(frame.address);
+                whole
+                    .filter(|it| it.range.start == frame.address)
+                    .or_else(|| it.at(calls[position]))
+            });
+            if let Some(function) = function {
+                known.insert(frame, go(&function, plain, rich, frame, module));
+                continue;
+            }
+            let frames = match (plain, rich) {
                 (Some(plain), Some(rich)) => named(&plain.name, rich, frame, module),
                 (Some(only), None) | (None, Some(only)) => named(&only.name, only, frame, module),
                 (None, None) => vec![Arc::new(unnamed(frame, Some(module)))],
             };
             known.insert(frame, frames);
         }
+    }
+}
+
+/// A function of Go, by the name that Go's own stack traces have, stripped or not: symbols are those of
+/// its calling conventions (`.abi0`) and of its type parameters. Symbols of something else do not count.
+fn go(
+    function: &Function<'_>,
+    plain: Option<&Sym<'_>>,
+    rich: Option<&Sym<'_>>,
+    frame: RawFrame,
+    module: &Module,
+) -> Vec<Arc<Frame>> {
+    let mut symbols = [rich, plain].into_iter().flatten();
+    match symbols.find(|symbol| symbol.addr == function.range.start) {
+        Some(symbol) => named(function.name, symbol, frame, module),
+        None => vec![Arc::new(Frame {
+            function: Some(function.name.to_owned()),
+            ..unnamed(frame, Some(module))
+        })],
     }
 }
 

@@ -4,6 +4,7 @@ mod chains;
 mod endings;
 mod errors;
 mod exits;
+mod go;
 mod heap_matrix;
 mod judge;
 mod losses;

@@ -53,6 +53,19 @@ pub enum Recipe {
     FramelessRust(&'static str),
     /// A shared library without frame pointers.
     FramelessLibrary(Variant),
+    /// The executable of `programs/NAME.go`.
+    Go(&'static str, GoBuild),
+}
+
+/// How Go builds a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GoBuild {
+    /// As it does without being told.
+    Plain,
+    /// Without symbols and debug information.
+    Stripped,
+    /// Position-independent, and the same.
+    PieStripped,
 }
 
 type Built = Arc<OnceLock<Result<PathBuf, String>>>;
@@ -85,6 +98,7 @@ impl Recipe {
             Self::Rust(feature) => format!("rust-{feature}"),
             Self::FramelessRust(name) => name.to_owned(),
             Self::FramelessLibrary(variant) => format!("{}.so", variant.name),
+            Self::Go(name, build) => format!("{name}{}", build.suffix()),
         }
     }
 
@@ -107,6 +121,16 @@ impl Recipe {
             path.display()
         );
         Ok(path)
+    }
+}
+
+impl GoBuild {
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Plain => "-go",
+            Self::Stripped => "-go-stripped",
+            Self::PieStripped => "-go-pie-stripped",
+        }
     }
 }
 

@@ -25,6 +25,9 @@ pub enum Kind {
     /// CFA = register + 8 * (n >> 5), where n & 31 says which register: one that only is known of a
     /// function that was interrupted.
     Interrupted = 9,
+    /// A function of Go's runtime that has moved from its goroutine's stack to the system's: the caller is
+    /// on the goroutine's. n says where that was noted, see [`x86_64::Goroutine`](super::x86_64::Goroutine).
+    Goroutine = 10,
 }
 
 /// Kind (bits 0..4), where the caller's frame pointer is (bits 4..9), n (bits 9..32).

@@ -27,6 +27,52 @@ const STACK_POINTER_SAVED: u32 = Kind::StackPointerSaved as u32;
 const LINKAGE_TABLE: u32 = Kind::LinkageTable as u32;
 const SIGNAL: u32 = Kind::Signal as u32;
 const INTERRUPTED: u32 = Kind::Interrupted as u32;
+const GOROUTINE: u32 = Kind::Goroutine as u32;
+
+/// What [`Kind::Goroutine`] means: where Go's runtime has noted the stack that it left (`g`, `m` and `gobuf`
+/// of its `runtime2.go`). All are offsets in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Goroutine {
+    /// Of a thread, in a goroutine: below 64.
+    pub thread: u32,
+    /// Of the current goroutine, in a thread: below 256. The system's own goroutine is at 0.
+    pub current: u32,
+    /// Of the stack pointer, in a goroutine; the program counter is behind it. Below 64.
+    pub stack_pointer: u32,
+    /// Of a goroutine, from the function's stack pointer, plus 1. 0: the current one is, of the thread
+    /// whose system's goroutine was in r14 when the walk began, where Go's functions have it since 1.17.
+    pub place: u32,
+    /// Of the caller's stack pointer, from the one that was noted; the return address is below it. 0: the
+    /// program counter that was noted is the return address. Below 8.
+    pub above: u32,
+}
+
+impl Goroutine {
+    /// The rule, if all of it fits. Of the caller's frame pointer it says nothing: Go's functions restore
+    /// it, and do without.
+    pub const fn rule(self) -> Option<Rule> {
+        if self.thread >= 64 || self.current >= 256 || self.stack_pointer >= 64 || self.above >= 8 {
+            return None;
+        }
+        let n = self.thread | self.current << 6 | self.stack_pointer << 14 | self.above << 20;
+        Rule::new(Kind::Goroutine, n, self.place)
+    }
+}
+
+/// In a walk's `registers`: it is r14 at the walk's beginning, not where a signal has put them.
+pub const IS_R14: u64 = 1;
+
+/// Words that are followed to a goroutine's stack pointer: where its address is.
+mod link {
+    /// The thread, in the system's goroutine.
+    pub const THREAD: u32 = 0;
+    /// The system's goroutine, in the thread.
+    pub const SYSTEM: u32 = 1;
+    /// The goroutine, in the thread or on the stack.
+    pub const GOROUTINE: u32 = 2;
+    /// The stack pointer, in the goroutine.
+    pub const STACK_POINTER: u32 = 3;
+}
 
 /// The rule of functions that keep a frame pointer.
 pub const BY_FRAME_POINTER: Rule = match Rule::new(Kind::FramePointer, 2, SAVED_AT_FRAME_POINTER) {
@@ -38,13 +84,13 @@ pub const BY_FRAME_POINTER: Rule = match Rule::new(Kind::FramePointer, 2, SAVED_
 #[inline(always)]
 pub const fn needs_frame_pointer(rule: Rule) -> bool {
     matches!(rule.kind(), FRAME_POINTER | FRAME_POINTER_SAVED)
-        || rule.saved() == SAVED_AT_FRAME_POINTER
+        || rule.saved() == SAVED_AT_FRAME_POINTER && rule.kind() != GOROUTINE
 }
 
 /// Whether the caller's frame pointer register is read from the stack.
 #[inline(always)]
 pub const fn restores_frame_pointer(rule: Rule) -> bool {
-    rule.saved() != SAVED_NOT || rule.kind() == SIGNAL
+    rule.saved() != SAVED_NOT && rule.kind() != GOROUTINE || rule.kind() == SIGNAL
 }
 
 /// The caller's frame by `rule`, which must not be [`Rule::NONE`]. The stack is read in few places
@@ -72,11 +118,42 @@ pub fn by_rule(
         FRAME_POINTER_SAVED => (8 * u64::from(rule.n())).wrapping_neg(),
         LINKAGE_TABLE => 8 + 8 * u64::from(frame.pc & 15 >= u64::from(rule.n())),
         SIGNAL => sigcontext::RSP,
-        INTERRUPTED if frame.interrupted != 0 => sigcontext::R8 + 8 * u64::from(rule.n() & 31),
+        GOROUTINE => 0,
+        INTERRUPTED if frame.interrupted != 0 && *registers & IS_R14 == 0 => {
+            sigcontext::R8 + 8 * u64::from(rule.n() & 31)
+        }
         END => return Err(Stop::End),
         _ => return Err(Stop::Unsupported),
     };
     let mut cfa = base.wrapping_add(offset);
+    let n = u64::from(rule.n());
+    let mut noted = 0;
+    if kind == GOROUTINE {
+        let place = u64::from(rule.saved());
+        let system = *registers & !IS_R14;
+        let (mut next, mut at) = if place == 0 {
+            (link::THREAD, system.wrapping_add(8 * (n & 63)))
+        } else {
+            (link::GOROUTINE, cfa.wrapping_add(8 * (place - 1)))
+        };
+        if place == 0 && *registers & IS_R14 == 0 {
+            return Err(Stop::Unsupported);
+        }
+        while next <= link::STACK_POINTER {
+            let word = stack.word(at).ok_or(Stop::Unreadable)?;
+            noted = at;
+            at = match next {
+                // r14 was something else.
+                link::SYSTEM if word != system => return Err(Stop::Unsupported),
+                link::SYSTEM => at.wrapping_add(8 * (n >> 6 & 255)),
+                link::GOROUTINE => word.wrapping_add(8 * (n >> 14 & 63)),
+                // The thread, or the stack pointer.
+                _ => word,
+            };
+            next += 1;
+        }
+        cfa = at.wrapping_add(8 * (n >> 20));
+    }
     if matches!(
         kind,
         FRAME_POINTER_SAVED | STACK_POINTER_SAVED | INTERRUPTED
@@ -94,12 +171,14 @@ pub fn by_rule(
     }
     let pc_at = if is_signal {
         frame.sp.wrapping_add(sigcontext::RIP)
+    } else if kind == GOROUTINE && n >> 20 == 0 {
+        noted.wrapping_add(8)
     } else {
         cfa.wrapping_sub(8)
     };
     let pc = stack.word(pc_at).ok_or(Stop::Unreadable)?;
     let saved = rule.saved();
-    let fp = if saved == SAVED_NOT && !is_signal {
+    let fp = if saved == SAVED_NOT && !is_signal || kind == GOROUTINE {
         frame.fp
     } else {
         let fp_at = if is_signal {

@@ -8,6 +8,9 @@ use unfreed_common::unwind::{Frame, Rule, Stack, Stop, aarch64};
 
 use super::Interrupted;
 
+/// Whether a walk that is remembered can have depended on where it began with its link.
+pub const LINK_LEADS_ON: bool = true;
+
 /// The link register, x30.
 const LINK: usize = 30;
 

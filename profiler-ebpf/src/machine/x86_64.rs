@@ -9,6 +9,9 @@ use unfreed_common::unwind::{Frame, Rule, Stack, Stop, x86_64};
 use super::Interrupted;
 use crate::window::read_word;
 
+/// Whether a walk that is remembered can have depended on where it began with its link.
+pub const LINK_LEADS_ON: bool = false;
+
 /// What a probe needs to know of the interrupted function.
 #[derive(Clone, Copy)]
 pub struct Registers(*const pt_regs);
@@ -146,6 +149,7 @@ pub const REGISTER_WORDS: usize = size_of::<pt_regs>() / 8;
 /// interrupted itself.
 #[inline(always)]
 pub fn interrupted(words: &[u64]) -> Result<Interrupted, u64> {
+    const R14: usize = 1;
     const FRAME_POINTER: usize = 4;
     const PC: usize = 16;
     const CODE_SEGMENT: usize = 17;
@@ -159,7 +163,7 @@ pub fn interrupted(words: &[u64]) -> Result<Interrupted, u64> {
         pc: words[PC],
         sp: words[STACK_POINTER],
         fp: words[FRAME_POINTER],
-        link: 0,
+        link: words[R14] | x86_64::IS_R14,
     })
 }
 

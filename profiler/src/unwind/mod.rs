@@ -2,8 +2,8 @@
 //!
 //! The rows and what they mean are `unfreed_common::unwind`'s; here they are made of what compilers
 //! and assemblers leave for exceptions and debuggers, `.eh_frame` and `.debug_frame` (DWARF 5,
-//! section 6.4; Linux Standard Base Core 5.0, section 10.6). Files are not trusted: the time and
-//! memory spent on one are bounded by its size and by [`unfreed_common::unwind::MAX_ROWS`].
+//! section 6.4; Linux Standard Base Core 5.0, section 10.6), and of Go's table of functions. Files are
+//! not trusted: the time and memory spent on one are bounded by its size and by [`unfreed_common::unwind::MAX_ROWS`].
 
 mod aarch64;
 pub mod cache;
@@ -11,6 +11,7 @@ mod elf;
 mod entries;
 mod expression;
 mod gaps;
+mod go;
 mod layout;
 mod musl_start;
 pub mod parallel;
@@ -83,6 +84,8 @@ impl Table {
             )?;
             layout.settle();
         }
+        // Before .debug_frame, which knows less of Go's functions.
+        go::read(&elf, &mut layout)?;
         let debug = debug.and_then(|bytes| Elf::parse(bytes).ok());
         let debug = debug.filter(|debug| debug.machine == elf.machine);
         for elf in [Some(&elf), debug.as_ref()].into_iter().flatten() {

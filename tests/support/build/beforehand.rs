@@ -1,7 +1,7 @@
 //! What has to be built beforehand for a machine without a compiler, such as the guests of
 //! `cargo xtask vm-test`. A test that asks for something else fails there and names it.
 
-use super::{Linkage, Recipe, Variant};
+use super::{GoBuild, Linkage, Recipe, Variant};
 use crate::matrix;
 
 /// Plugins that `chain_plugins.c` loads. Each function of a plugin takes blocks of a size of its own;
@@ -75,6 +75,11 @@ const OTHERS: &[Recipe] = &[
     Recipe::Program("pages_plugins", Linkage::Dynamic),
     Recipe::Program("pages_swapped", Linkage::Dynamic),
     Recipe::Program("pages_unseen", Linkage::Dynamic),
+    Recipe::Go("leaks", GoBuild::Plain),
+    Recipe::Go("leaks", GoBuild::Stripped),
+    Recipe::Go("leaks", GoBuild::PieStripped),
+    Recipe::Go("cgo", GoBuild::Plain),
+    Recipe::Go("cgo", GoBuild::PieStripped),
     Recipe::Frameless("preempt", Linkage::Dynamic),
     Recipe::Frameless("chain_plugins", Linkage::Dynamic),
     Recipe::FramelessLibrary(CHAIN_WITNESS),

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Linkage, Recipe, Variant};
+use super::{GoBuild, Linkage, Recipe, Variant};
 use crate::paths;
 
 /// Stacks have to be readable by frame pointers, every call has to have a frame, and the compiler
@@ -44,6 +44,7 @@ impl Recipe {
             Self::FramelessRust(name) => rustc(output, name),
             Self::FramelessLibrary(variant) => library(output, variant),
             Self::Rust(feature) => cargo(output, feature),
+            Self::Go(name, build) => go(output, name, build),
         }
     }
 }
@@ -133,6 +134,26 @@ fn rustc(output: &Path, name: &str) -> Result<PathBuf> {
     }
     command.arg(sources.join(format!("{name}.rs")));
     in_place(output, |output| run(command.arg("-o").arg(output), "rustc"))
+}
+
+/// Go compiles its own library once for each way of building.
+fn go(output: &Path, name: &str, build: GoBuild) -> Result<PathBuf> {
+    let directory = output.parent().context("a program without a directory")?;
+    let arguments: &[&str] = match build {
+        GoBuild::Plain => &[],
+        GoBuild::Stripped => &["-ldflags=-s -w"],
+        GoBuild::PieStripped => &["-ldflags=-s -w", "-buildmode=pie"],
+    };
+    let mut command = Command::new("go");
+    command
+        .arg("build")
+        .args(arguments)
+        .env("GO111MODULE", "off")
+        .env("GOCACHE", directory.join("go"));
+    let source = paths::sources().join(format!("{name}.go"));
+    in_place(output, |output| {
+        run(command.arg("-o").arg(output).arg(source), "golang-go")
+    })
 }
 
 /// In a target directory of its own: its features and flags are of no use to any other package.

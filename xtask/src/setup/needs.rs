@@ -120,6 +120,11 @@ impl Machine {
                     "another profiler, for the tests beside it",
                     on_path("bpftrace"),
                 ),
+                (
+                    "golang-go",
+                    "another language's compiler, for test programs, and programs made with it",
+                    on_path("go"),
+                ),
                 ("python3", real, Path::new("/usr/bin/python3").exists()),
                 ("nodejs", real, on_path("node")),
                 ("redis-server", real, on_path("redis-server")),

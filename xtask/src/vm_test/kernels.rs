@@ -194,7 +194,10 @@ mod tests {
         };
         assert_eq!((plain.limit, plain.append.as_str()), (300, ""));
         assert_eq!((plain.quick.len(), plain.lacks.len()), (0, 0));
-        assert_eq!((many.limit, many.quick.as_slice()), (20, &["all".to_owned()][..]));
+        assert_eq!(
+            (many.limit, many.quick.as_slice()),
+            (20, &["all".to_owned()][..])
+        );
         assert_eq!(many.lacks[0].why, "no way");
         assert_eq!(table.kernel(many).unwrap().suite, "bookworm-security");
     }

@@ -11,18 +11,21 @@ use super::super::Table;
 use super::{LIBC, check_shape, mapped, rule_at};
 
 /// A row of `readelf`'s: the columns by name.
-type Columns = HashMap<String, String>;
+pub type Columns = HashMap<String, String>;
 
 /// A function of `readelf`'s.
 #[derive(Default)]
-struct Function {
+pub struct Function {
     offset: String,
-    start: u64,
-    end: u64,
+    /// Its first address.
+    pub start: u64,
+    /// Behind its last.
+    pub end: u64,
     is_signal_frame: bool,
     /// The column of the return address is the machine's own.
     is_usual: bool,
-    rows: Vec<(u64, Columns)>,
+    /// From which address on.
+    pub rows: Vec<(u64, Columns)>,
 }
 
 fn readelf(how: &str, path: &Path) -> String {
@@ -35,7 +38,8 @@ fn readelf(how: &str, path: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn functions(path: &Path) -> Vec<Function> {
+/// All that the file describes.
+pub fn functions(path: &Path) -> Vec<Function> {
     let mut common: HashMap<String, Function> = HashMap::new();
     let mut found = Vec::new();
     let mut names: Vec<String> = Vec::new();

@@ -3,6 +3,7 @@
 
 mod damaged;
 mod files;
+mod go;
 mod judge;
 mod layouts;
 mod made;
