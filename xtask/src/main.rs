@@ -40,8 +40,8 @@ enum Task {
     Dist,
     /// Measure unfreed against programs that count for themselves; writes docs/accuracy.md
     Accuracy,
-    /// Measure what recording costs, by frame pointers and by unwind tables; writes docs/benchmark.md
-    Bench,
+    /// Measure what recording costs, and what unwind tables do; writes docs/benchmark.md
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::task(),
         Task::Dist => dist::task(),
         Task::Accuracy => accuracy::task(),
-        Task::Bench => bench::task(),
+        Task::Bench(arguments) => bench::task(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

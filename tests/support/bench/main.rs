@@ -26,7 +26,7 @@ const DEPTHS_THAT_MATTER: [u32; 2] = [20, 60];
 const ENTRY: usize = 0;
 
 fn main() -> ExitCode {
-    match report() {
+    match report(std::env::args().nth(1).as_deref()) {
         Ok(text) => {
             print!("{text}");
             ExitCode::SUCCESS
@@ -38,7 +38,35 @@ fn main() -> ExitCode {
     }
 }
 
-fn report() -> Result<String> {
+/// All of it, or one part: `pairs`, `faults` or `tables`.
+fn report(only: Option<&str>) -> Result<String> {
+    let mut text = introduction()?;
+    for (name, part) in [
+        ("pairs", pairs as fn() -> Result<String>),
+        ("faults", page_faults),
+        ("tables", unwind_tables),
+    ] {
+        if only.is_none_or(|only| only == name) {
+            text += &part()?;
+        }
+    }
+    Ok(text)
+}
+
+fn page_faults() -> Result<String> {
+    let program = build::program("bench_faults", Linkage::Dynamic)?;
+    let table = faults::measure(&program)?.table()?;
+    Ok(format!("\n## Page faults\n\n{}\n\n{table}", faults::ABOUT))
+}
+
+fn unwind_tables() -> Result<String> {
+    Ok(format!(
+        "\n## Unwind tables\n\n{TABLES}\n\n{}",
+        files_table()?
+    ))
+}
+
+fn pairs() -> Result<String> {
     let program = build::program("bench_pairs", Linkage::Dynamic)?;
     let both = rounds::measure(&program, &[Way::Bare, Way::FramePointers, Way::Tables])?;
     let [bare, fp, tables] = &both[..] else {
@@ -50,8 +78,7 @@ fn report() -> Result<String> {
         anyhow::bail!("two ways were asked for");
     };
 
-    let mut text = introduction()?;
-    text += &comparison(fp, tables)?;
+    let mut text = comparison(fp, tables)?;
     write!(
         text,
         "## A pair of malloc and free\n\n{PAIRS}\n\n{}",
@@ -68,14 +95,6 @@ fn report() -> Result<String> {
         fp.attached().context("no recording")?,
         tables.attached().context("no recording")?,
     )?;
-    let program = build::program("bench_faults", Linkage::Dynamic)?;
-    write!(
-        text,
-        "\n## Page faults\n\n{}\n\n{}",
-        faults::ABOUT,
-        faults::measure(&program)?.table()?
-    )?;
-    write!(text, "\n## Unwind tables\n\n{TABLES}\n\n{}", files_table()?)?;
     Ok(text)
 }
 
