@@ -81,11 +81,12 @@ fn judge(name: &str, language: Language, plugin: Option<&str>) -> Result<()> {
     let verdict = verdict::judge(&stops, &result)?;
     println!(
         "{name}: {} stacks are gdb's, {} more up to a pending return probe, {} are a probe's own, \
-         {} are not gdb's; \
+         {} are gdb's and not whole, {} are not gdb's; \
          {} instructions; depths {:?}",
         verdict.compared,
         verdict.behind_probe,
         verdict.in_probe,
+        verdict.same_and_cut,
         verdict.differences.len(),
         verdict.instructions,
         verdict.depths
@@ -96,6 +97,11 @@ fn judge(name: &str, language: Language, plugin: Option<&str>) -> Result<()> {
         .map(ToString::to_string)
         .collect();
     ensure!(differences.is_empty(), "{}", differences.join(""));
+    ensure!(
+        verdict.same_and_cut <= STOPS as usize / 100,
+        "{} stacks are cut, by gdb, too",
+        verdict.same_and_cut
+    );
     ensure!(verdict.compared >= COMPARED, "only {}", verdict.compared);
     Ok(())
 }

@@ -28,6 +28,9 @@ pub struct Verdict {
     /// Stops in the few instructions to which a return probe makes a function return, from which
     /// neither finds a way.
     pub in_probe: usize,
+    /// Stops at which both saw the same frames, and neither the outermost one: in the last instructions of
+    /// `_Unwind_Resume`, where the stack pointer is another frame's already, libgcc's own table is wrong.
+    pub same_and_cut: usize,
     /// How many different instructions were interrupted.
     pub instructions: usize,
     /// Of which many stacks were walked, by how many frames.
@@ -102,7 +105,7 @@ pub fn judge(stops: &[Stop], result: &Value) -> Result<Verdict> {
                 let ends = ours.last().is_some_and(|it| outermost.contains(&key(it)));
                 ours.len() > depth && ends && same(&stop.frames[..depth], &ours[..depth])
             }
-            None => stop.end == OUTERMOST && same(&stop.frames, &ours),
+            None => same(&stop.frames, &ours),
         };
         if !agree {
             verdict.differences.push(Difference {
@@ -113,6 +116,8 @@ pub fn judge(stops: &[Stop], result: &Value) -> Result<Verdict> {
             verdict.in_probe += 1;
         } else if probed_return(stop).is_some() {
             verdict.behind_probe += 1;
+        } else if stop.end != OUTERMOST {
+            verdict.same_and_cut += 1;
         } else {
             verdict.compared += 1;
             *verdict.depths.entry(ours.len()).or_default() += 1;

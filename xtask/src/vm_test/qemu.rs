@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn the_kernels_line_has_what_the_guest_adds() {
         let guest: Guest = toml::from_str(
-            "name = 'a'\nkernel = 'k'\ncpus = 4\nmemory = '2G'\nall = 'all'\nappend = 'preempt=full'",
+            "name = 'a'\nkernel = 'k'\ncpus = 4\nmemory = '2G'\nall = ['all']\nappend = 'preempt=full'",
         )
         .unwrap();
         let command = command(&guest, Path::new("/k"), Path::new("/i"), Accelerator::Tcg);
