@@ -16,6 +16,10 @@ int main(int count, char **arguments)
     if (count != 3) {
         fail("two plugins are needed");
     }
+    /* One touch would bring other rounds' pages, too. */
+    if (madvise(at, ROUNDS * PAGES * PAGE, MADV_NOHUGEPAGE)) {
+        fail("madvise");
+    }
     say("ready\n");
     wait_for_line();
     for (long i = 0; i < ROUNDS; i++) {
