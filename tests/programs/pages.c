@@ -120,21 +120,9 @@ int main(void)
     for (long i = 0; i < 4; i++) {
         pthread_join(threads[i], NULL);
     }
-    int go[2];
-    if (pipe(go)) {
-        fail("pipe");
-    }
-    pid_t child = fork();
-    if (child == 0) {
-        char c;
-        close(go[1]);
-        _exit(read(go[0], &c, 1) != 0);
-    }
-    close(go[0]);
+    struct holder child = hold();
     site_copies(before, 80);
-    close(go[1]);
-    int status;
-    waitpid(child, &status, 0);
+    let_go(child);
 
     ledger_open("pages");
     ledger_add("site_write", 300);

@@ -107,21 +107,10 @@ static pthread_t begin(void *(*function)(void *), void *argument, char *stack, l
 /* With a child that holds on to every page. */
 static void copied(char *written, char *read_only, long pages)
 {
-    int go[2];
-    if (pipe(go)) {
-        fail("pipe");
-    }
-    pid_t child = fork();
-    if (child == 0) {
-        char c;
-        close(go[1]);
-        _exit(read(go[0], &c, 1) != 0);
-    }
-    close(go[0]);
+    struct holder child = hold();
     site_copier(written, pages);
     site_writer(read_only, pages);
-    close(go[1]);
-    waitpid(child, NULL, 0);
+    let_go(child);
 }
 
 int main(void)
