@@ -12,6 +12,16 @@ pub struct BlockKey {
     pub address: u64,
 }
 
+/// Recorded blocks that were given back, since the recording began. Both fields only grow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GivenBack {
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many.
+    pub count: u64,
+}
+
 /// Value of the live map: one block that was taken and not given back.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,7 +39,7 @@ pub struct StackHeader {
     pub interrupted: [u64; 2],
 }
 
-/// What one stack took and gave back since the recording began. All fields only grow.
+/// What one stack took since the recording began. All fields only grow.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StackTotals {
@@ -47,10 +47,6 @@ pub struct StackTotals {
     pub taken_bytes: u64,
     /// How many blocks.
     pub taken_count: u64,
-    /// Bytes of those that were given back, from wherever.
-    pub freed_bytes: u64,
-    /// How many.
-    pub freed_count: u64,
     /// 1 once its frames went through the ring buffer.
     pub sent: u64,
 }

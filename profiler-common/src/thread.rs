@@ -55,9 +55,7 @@ pub mod seen {
 }
 
 /// Words of a [`Window`].
-pub const WINDOW_WORDS: usize = 256;
-
-const _: () = assert!(WINDOW_WORDS <= 1 + u8::MAX as usize, "a place is a byte");
+pub const WINDOW_WORDS: usize = 512;
 
 /// A part of a thread's stack, read at once: that is much cheaper than to read word by word.
 #[repr(C)]
@@ -108,22 +106,28 @@ pub struct Walk {
     pub seed: u64,
     /// The process's tables.
     pub tables: Tables,
+    /// Where it is remembered: an index of [`Thread::memos`].
+    pub memo: u64,
 }
 
 /// Words of the stack that a [`Memo`] can hold.
-pub const MEMO_WORDS: usize = 40;
+pub const MEMO_WORDS: usize = 64;
 
-/// How many touches are counted in a [`Memo`] before they are added to their stack's totals: to find
-/// those costs as much as all else that is done for a touch from the same place.
+/// How many walks are remembered of each thread: a program that does some work again and again does so
+/// from a few places. A power of two.
+pub const MEMOS: usize = 8;
+
+/// How many blocks or pages are counted in a [`Memo`] before they are added to their stack's totals: to
+/// find those costs as much as all else that is done for a touch from the same place.
 pub const MEMO_PENDING: u64 = 64;
 
-/// The last walk of a thread's stack, and all that it depended on: when the next one begins with the same
+/// A walk of a thread's stack, and all that it depended on: when another one begins with the same
 /// registers and would read the same words, it would end with the same stack.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Memo {
-    /// 1: the fields are those of a finished walk.
-    pub valid: u64,
+    /// The stack's innermost address: where the walk began, or the allocator's function that was called.
+    pub innermost: u64,
     /// Where the walk began.
     pub pc: u64,
     /// Stack pointer there.
@@ -147,14 +151,16 @@ pub struct Memo {
     pub padding: u32,
     /// The stack's hash.
     pub stack: u64,
-    /// Touches at that stack that are not in its totals yet: at most [`MEMO_PENDING`].
-    pub pending: u64,
+    /// Blocks or pages taken at that stack that are not in its totals yet: less than [`MEMO_PENDING`].
+    pub pending_count: u64,
+    /// Their bytes.
+    pub pending_bytes: u64,
     /// How many words were read; more than there is room for: not kept.
     pub count: u64,
     /// How much of the stack above `sp` they are within: words.
     pub span: u64,
-    /// Where they were: words above `sp`. Bytes, so that few cache lines are read.
-    pub places: [u8; MEMO_WORDS],
+    /// Where they were: words above `sp`. Half-words, so that few cache lines are read.
+    pub places: [u16; MEMO_WORDS],
     /// What they were.
     pub words: [u64; MEMO_WORDS],
 }
@@ -208,7 +214,9 @@ pub struct Thread {
     pub moved: Move,
     /// Scratch: how far the walk has got.
     pub walk: Walk,
-    /// The last walk.
+    /// Walks before, each at the place that [`Walk::memo`] says.
+    pub memos: [Memo; MEMOS],
+    /// Scratch: the walk under way, as it may be remembered.
     pub memo: Memo,
     /// Scratch: a part of its stack.
     pub window: Window,

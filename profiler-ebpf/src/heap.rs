@@ -67,6 +67,14 @@ pub fn heap_realloc_throwing(ctx: ProbeContext) -> u32 {
     realloc(&ctx, seen::INSTRUCTION)
 }
 
+/// `f(.., old, size) -> block`
+#[uprobe]
+pub fn heap_realloc_second(ctx: ProbeContext) -> u32 {
+    let regs = Registers::of(ctx.regs);
+    let (old, size) = (regs.argument(1), regs.argument(2));
+    entry(&ctx, size, old, kind::REALLOC, seen::TRAMPOLINE)
+}
+
 /// `f(old, n, size) -> block`
 #[uprobe]
 pub fn heap_realloc_array(ctx: ProbeContext) -> u32 {
@@ -208,8 +216,14 @@ fn entry(ctx: &ProbeContext, size: u64, argument: u64, kind: u32, seen: u32) -> 
         };
         let regs = Registers::of(ctx.regs);
         if track::begin(regs, tgid, thread, &entry) {
-            unwind::begin(regs, tgid, thread);
-            follow(ctx, walker::WALK, tgid, thread);
+            let function = regs.instruction_pointer();
+            let caller = unwind::caller(regs, thread);
+            if let Some(stack) = unwind::same_as_before(function, &caller, thread) {
+                track::stack_known(tgid, thread, stack);
+            } else {
+                unwind::begin(function, &caller, tgid, thread);
+                follow(ctx, walker::WALK, tgid, thread);
+            }
         }
     }
     0

@@ -1,11 +1,11 @@
-//! The only writer of the live map and of the stacks' totals.
+//! The only writer of the live map and of what was given back.
 
 use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
 use unfreed_common::alloc::{Block, BlockKey};
 use unfreed_common::loss::Loss;
 
 use crate::loss::{add, lost};
-use crate::maps::{LIVE, STACKS};
+use crate::maps::{GIVEN_BACK, LIVE};
 
 /// Errors of map updates, errno-base.h.
 const E2BIG: i32 = -7;
@@ -15,14 +15,18 @@ const ENOENT: i32 = -2;
 /// A new block exists.
 #[inline(always)]
 pub fn take(key: &BlockKey, block: &Block) {
-    count_taken(block);
-    insert(key, block);
-}
-
-/// A block that was set aside is back; it has been counted when it was taken.
-#[inline(always)]
-pub fn put_back(key: &BlockKey, block: &Block) {
-    insert(key, block);
+    let mut result = LIVE.insert(key, block, u64::from(BPF_NOEXIST));
+    if result == Err(EEXIST) {
+        // The address is handed out again, so the block that had it was freed unseen.
+        lost(Loss::FreeMissed);
+        let _freed = give_back(key);
+        result = LIVE.insert(key, block, u64::from(BPF_ANY));
+    }
+    match result {
+        Ok(()) => {}
+        Err(E2BIG) => lost(Loss::LiveMapFull),
+        Err(_) => lost(Loss::LiveInsertFailed),
+    }
 }
 
 /// Takes a block out of the map without counting it as given back. `None`: it is from before the
@@ -55,50 +59,23 @@ pub fn give_back(key: &BlockKey) -> bool {
     let Some(block) = (unsafe { LIVE.get(key) }) else {
         return false;
     };
-    let (stack, size) = (block.stack, block.size);
+    let size = block.size;
     match LIVE.remove(key) {
-        Ok(()) => count_given_back(stack, size),
+        Ok(()) => count_given_back(size),
         Err(ENOENT) => {}
         Err(_) => lost(Loss::LiveDeleteFailed),
     }
     true
 }
 
-/// Adds a block to what its stack gave back.
+/// Adds a block to what was given back.
 #[inline(always)]
-pub fn count_given_back(stack: u64, size: u64) {
-    if let Some(totals) = STACKS.get_ptr_mut(stack) {
-        // SAFETY: a pointer into an element that is never removed; the fields see only atomic adds.
+pub fn count_given_back(size: u64) {
+    if let Some(sum) = GIVEN_BACK.get_ptr_mut(0) {
+        // SAFETY: a pointer into an element of an array; the fields see only atomic adds.
         unsafe {
-            add(&raw mut (*totals).freed_bytes, size);
-            add(&raw mut (*totals).freed_count, 1);
+            add(&raw mut (*sum).bytes, size);
+            add(&raw mut (*sum).count, 1);
         }
-    }
-}
-
-#[inline(always)]
-fn count_taken(block: &Block) {
-    if let Some(totals) = STACKS.get_ptr_mut(block.stack) {
-        // SAFETY: as in `count_given_back`.
-        unsafe {
-            add(&raw mut (*totals).taken_bytes, block.size);
-            add(&raw mut (*totals).taken_count, 1);
-        }
-    }
-}
-
-#[inline(always)]
-fn insert(key: &BlockKey, block: &Block) {
-    let mut result = LIVE.insert(key, block, u64::from(BPF_NOEXIST));
-    if result == Err(EEXIST) {
-        // The address is handed out again, so the block that had it was freed unseen.
-        lost(Loss::FreeMissed);
-        let _freed = give_back(key);
-        result = LIVE.insert(key, block, u64::from(BPF_ANY));
-    }
-    match result {
-        Ok(()) => {}
-        Err(E2BIG) => lost(Loss::LiveMapFull),
-        Err(_) => lost(Loss::LiveInsertFailed),
     }
 }

@@ -2,8 +2,8 @@
 
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, ProgramArray, RingBuf};
-use unfreed_common::alloc::{Block, BlockKey};
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, ProgramArray, RingBuf};
+use unfreed_common::alloc::{Block, BlockKey, GivenBack};
 use unfreed_common::config::{Control, Ended};
 use unfreed_common::loss::{Loss, Note};
 use unfreed_common::page::Touch;
@@ -17,6 +17,11 @@ use unfreed_common::unwind::{
 /// user side) costs 16 bytes an entry up front. Full: the block is lost, `Loss::LiveMapFull`.
 #[map]
 pub static LIVE: HashMap<BlockKey, Block> = HashMap::with_max_entries(1 << 20, BPF_F_NO_PREALLOC);
+
+/// What was given back: a sum for each processor, so that they do not wait for each other. (Uprobe
+/// programs are preemptible since Linux 6.0, so even these see only atomic adds.)
+#[map]
+pub static GIVEN_BACK: PerCpuArray<GivenBack> = PerCpuArray::with_max_entries(1, 0);
 
 /// Touches by page. Memory is taken per entry where the kernel lets us; the user side sets the size
 /// (`--max-live`). Full: the touch is lost, `Loss::LiveMapFull`.

@@ -1,12 +1,11 @@
-//! Remembers the last walk of a thread. A program that touches one page after the other does so from
-//! the same place again and again, and to compare a few words costs a third of a walk.
+//! Remembers the last walks of a thread. A program that allocates again and again, or touches one page after
+//! the other, does so from a few places, and to compare some words costs a third of a walk.
 //!
 //! What is remembered is all that a walk depends on, so nothing is guessed: the registers it began with,
 //! the version of the tables, and each word of the stack that it read.
 
-use unfreed_common::page::SMALLEST_PAGE;
 use unfreed_common::stack::OVERFLOW_STACK;
-use unfreed_common::thread::{MEMO_PENDING, MEMO_WORDS, Memo, Thread, WINDOW_WORDS};
+use unfreed_common::thread::{MEMO_PENDING, MEMO_WORDS, MEMOS, Memo, Thread, WINDOW_WORDS};
 use unfreed_common::unwind::{Frame, Kind, Rule, Stop, flag};
 
 use crate::loss::add;
@@ -14,23 +13,32 @@ use crate::machine::{Interrupted, LINK_LEADS_ON, needs_frame_pointer, restores_f
 use crate::maps::{CHANGES, PUBLISHED, STACKS};
 use crate::window;
 
+/// Where the walk that was begun last is to be remembered, or is.
+#[inline(always)]
+pub fn of(thread: &mut Thread) -> &mut Memo {
+    &mut thread.memos[thread.walk.memo as usize & (MEMOS - 1)]
+}
+
+/// Where a walk that begins like this is remembered.
+#[inline(always)]
+pub fn index(innermost: u64, place: &Interrupted) -> u64 {
+    let mixed = (innermost ^ place.pc.rotate_left(20) ^ place.sp.rotate_left(40))
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed >> (u64::BITS - MEMOS.trailing_zeros())
+}
+
 /// A walk begins.
 #[inline(always)]
-pub fn begin(memo: &mut Memo, frame: &Frame, link: u64) {
-    memo.valid = 0;
+pub fn begin(memo: &mut Memo, innermost: u64, frame: &Frame, link: u64) {
+    memo.innermost = innermost;
     memo.pc = frame.pc;
     memo.sp = frame.sp;
     memo.fp = frame.fp;
     memo.link = link;
-    for word in [
-        &mut memo.fp_needed,
-        &mut memo.fp_restored,
-        &mut memo.count,
-        &mut memo.span,
-    ] {
-        // SAFETY: a valid reference. Volatile, since LLVM would make a call of memset of several zeros.
-        unsafe { core::ptr::write_volatile(word, 0) };
-    }
+    zero(&mut memo.fp_needed);
+    zero(&mut memo.fp_restored);
+    zero(&mut memo.count);
+    zero(&mut memo.span);
 }
 
 /// The walk goes on by this rule.
@@ -57,7 +65,7 @@ pub fn note(memo: &mut Memo, address: u64, word: u64) {
         forget(memo);
         return;
     }
-    memo.places[index] = place as u8;
+    memo.places[index] = place as u16;
     memo.words[index] = word;
     memo.count = index as u64 + 1;
     if place >= memo.span {
@@ -71,26 +79,44 @@ pub fn forget(memo: &mut Memo) {
     memo.count = MEMO_WORDS as u64 + 1;
 }
 
-/// The walk is over.
+/// The walk has ended with this stack. It is remembered, in the place of another one, unless it depended on
+/// something that is not.
 #[inline(always)]
-pub fn end(thread: &mut Thread) {
+pub fn keep(thread: &mut Thread, stack: u64) {
     let header = &thread.record.header;
-    let memo = &mut thread.memo;
     let whole = header.stop == Stop::End as u32 || header.stop == Stop::FramePointerEnd as u32;
-    if whole && header.flags & flag::UNSETTLED == 0 && memo.count <= MEMO_WORDS as u64 {
-        memo.sequence = thread.walk.tables.sequence;
-        memo.changes = thread.walk.tables.changes;
-        memo.changes_index = thread.walk.tables.changes_index;
-        memo.stack = OVERFLOW_STACK;
-        memo.valid = 1;
+    let new = &thread.memo;
+    if !whole || header.flags & flag::UNSETTLED != 0 || new.count > MEMO_WORDS as u64 {
+        return;
+    }
+    let memo = &mut thread.memos[thread.walk.memo as usize & (MEMOS - 1)];
+    settle(memo);
+    memo.innermost = new.innermost;
+    memo.pc = new.pc;
+    memo.sp = new.sp;
+    memo.fp = new.fp;
+    memo.fp_needed = new.fp_needed;
+    memo.link = new.link;
+    memo.sequence = thread.walk.tables.sequence;
+    memo.changes = thread.walk.tables.changes;
+    memo.changes_index = thread.walk.tables.changes_index;
+    memo.stack = stack;
+    memo.count = new.count;
+    memo.span = new.span;
+    for index in 0..MEMO_WORDS {
+        if index as u64 >= new.count {
+            break;
+        }
+        memo.places[index] = new.places[index];
+        memo.words[index] = new.words[index];
     }
 }
 
-/// Whether the last walk began like this, and by the tables that there are now.
+/// Whether the walk began like this, and by the tables that there are now.
 #[inline(always)]
-pub fn is_of(memo: &Memo, place: &Interrupted) -> bool {
-    memo.valid != 0
-        && memo.stack != OVERFLOW_STACK
+pub fn is_of(memo: &Memo, innermost: u64, place: &Interrupted) -> bool {
+    memo.stack != OVERFLOW_STACK
+        && memo.innermost == innermost
         && memo.pc == place.pc
         && memo.sp == place.sp
         && (memo.fp == place.fp || memo.fp_needed == 0)
@@ -103,7 +129,7 @@ pub fn is_of(memo: &Memo, place: &Interrupted) -> bool {
 /// Whether the stack still holds the words.
 #[inline(always)]
 pub fn holds(thread: &mut Thread) -> bool {
-    let memo = &thread.memo;
+    let memo = &thread.memos[thread.walk.memo as usize & (MEMOS - 1)];
     if !window::read_stack(&mut thread.window, memo.sp, 8 * memo.span) {
         return false;
     }
@@ -111,7 +137,7 @@ pub fn holds(thread: &mut Thread) -> bool {
         if index as u64 >= memo.count {
             break;
         }
-        let place = memo.places[index] as usize;
+        let place = memo.places[index] as usize & (WINDOW_WORDS - 1);
         if thread.window.words[place] != memo.words[index] {
             return false;
         }
@@ -119,28 +145,54 @@ pub fn holds(thread: &mut Thread) -> bool {
     true
 }
 
-/// Counts a touch at the stack that is remembered.
+/// Counts what was taken at a stack, which may be the one that is remembered.
 #[inline(always)]
-pub fn count(memo: &mut Memo) {
-    memo.pending += 1;
-    if memo.pending >= MEMO_PENDING {
-        settle(memo);
+pub fn taken(memo: &mut Memo, stack: u64, bytes: u64) {
+    if stack == memo.stack {
+        memo.pending_bytes += bytes;
+        memo.pending_count += 1;
+        if memo.pending_count >= MEMO_PENDING {
+            settle(memo);
+        }
+    } else {
+        add_to_totals(stack, bytes, 1);
     }
 }
 
 /// Adds what was counted to the stack's totals.
 #[inline(always)]
 pub fn settle(memo: &mut Memo) {
-    let pages = memo.pending;
-    if pages == 0 {
+    let (bytes, count) = (memo.pending_bytes, memo.pending_count);
+    if count == 0 {
         return;
     }
-    memo.pending = 0;
-    if let Some(totals) = STACKS.get_ptr_mut(memo.stack) {
+    zero(&mut memo.pending_bytes);
+    zero(&mut memo.pending_count);
+    add_to_totals(memo.stack, bytes, count);
+}
+
+/// The same for all walks that are remembered.
+#[inline(always)]
+pub fn settle_all(thread: &mut Thread) {
+    for memo in &mut thread.memos {
+        settle(memo);
+    }
+}
+
+#[inline(always)]
+fn add_to_totals(stack: u64, bytes: u64, count: u64) {
+    if let Some(totals) = STACKS.get_ptr_mut(stack) {
         // SAFETY: a pointer into an element that is never removed; the fields see only atomic adds.
         unsafe {
-            add(&raw mut (*totals).taken_bytes, pages * SMALLEST_PAGE);
-            add(&raw mut (*totals).taken_count, pages);
+            add(&raw mut (*totals).taken_bytes, bytes);
+            add(&raw mut (*totals).taken_count, count);
         }
     }
+}
+
+/// Volatile, since LLVM would make a call of memset of several zeros.
+#[inline(always)]
+fn zero(word: &mut u64) {
+    // SAFETY: a valid reference.
+    unsafe { core::ptr::write_volatile(word, 0) };
 }

@@ -84,7 +84,7 @@ pub fn process_exit(_: TracePointContext) -> u32 {
         // After the recording the user side reads what is left of each thread.
         if recorded != NOBODY {
             track::drop_calls(recorded, state);
-            memo::settle(&mut state.memo);
+            memo::settle_all(state);
             thread::forget();
         }
     }

@@ -9,9 +9,10 @@ use unfreed_common::unwind::Stop;
 
 use crate::loss::lost;
 use crate::maps::{BLANK_TOTALS, NEW_STACKS, STACKS};
+use crate::memo;
 
 /// Makes sure that the user side gets the frames that a walk has left in the thread's record, and
-/// returns the stack's id.
+/// returns the stack's id. Once they are on their way the walk may be remembered.
 #[inline(always)]
 pub fn keep(tgid: u32, thread: &mut Thread) -> u64 {
     if thread.record.header.stop == Stop::Depth as u32 {
@@ -23,7 +24,14 @@ pub fn keep(tgid: u32, thread: &mut Thread) -> u64 {
     header.tgid = tgid;
     // SAFETY: a helper without arguments.
     header.time = unsafe { bpf_ktime_get_ns() };
-    store(hash, &thread.record)
+    let Some(totals) = STACKS.get_ptr_mut(hash).or_else(|| insert(hash)) else {
+        lost(Loss::StackMapFull);
+        return OVERFLOW_STACK;
+    };
+    if is_sent(totals, &thread.record) {
+        memo::keep(thread, hash);
+    }
+    hash
 }
 
 /// Multiply-xorshift over the frames and what is known of them: one step is a bijection of the state,
@@ -48,22 +56,18 @@ fn mix(hash: u64, word: u64) -> u64 {
     hash ^ hash >> 32
 }
 
-/// Makes sure that `hash` has totals and that its frames were sent. A stack counts as sent only
-/// after the ring buffer took it, so a full ring delays a stack instead of losing it.
+/// Sends the frames of the stack with these totals, unless that was done before. A stack counts as sent
+/// only after the ring buffer took it, so a full ring delays a stack instead of losing it.
 #[inline(always)]
-fn store(hash: u64, record: &StackRecord) -> u64 {
-    let Some(totals) = STACKS.get_ptr_mut(hash).or_else(|| insert(hash)) else {
-        lost(Loss::StackMapFull);
-        return OVERFLOW_STACK;
-    };
+fn is_sent(totals: *mut StackTotals, record: &StackRecord) -> bool {
     // SAFETY: a pointer into an element, and elements of STACKS are never removed; every writer of
     // the flag stores the same value.
     unsafe {
         if (*totals).sent == 0 && send(record) {
             (*totals).sent = 1;
         }
+        (*totals).sent != 0
     }
-    hash
 }
 
 #[inline(always)]

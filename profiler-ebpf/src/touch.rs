@@ -8,9 +8,9 @@ use unfreed_common::page::{SMALLEST_PAGE, Touch, replaces, replaces_any};
 use unfreed_common::thread::Thread;
 use unfreed_common::unwind::Stop;
 
-use crate::loss::{add, lost};
+use crate::loss::lost;
 use crate::machine::{self, Interrupted, REGISTER_WORDS};
-use crate::maps::{STACKS, TOUCHES};
+use crate::maps::TOUCHES;
 use crate::window;
 use crate::{memo, thread, unwind};
 
@@ -48,13 +48,10 @@ pub fn begin(tgid: u32, address: u64, regs: u64, how: u64) -> bool {
     }
     thread.touch.how = how;
     let place = user_mode(thread, regs);
-    if unwind::same_as_before(&place, thread) {
-        thread.touch.stack = thread.memo.stack;
-        store(thread);
-        memo::count(&mut thread.memo);
+    if let Some(stack) = unwind::same_as_before(place.pc, &place, thread) {
+        end(thread, stack);
         return false;
     }
-    memo::settle(&mut thread.memo);
     unwind::begin_at(&place, tgid, thread);
     true
 }
@@ -64,17 +61,7 @@ pub fn begin(tgid: u32, address: u64, regs: u64, how: u64) -> bool {
 pub fn end(thread: &mut Thread, stack: u64) {
     thread.touch.stack = stack;
     store(thread);
-    if let Some(totals) = STACKS.get_ptr_mut(stack) {
-        // SAFETY: as below.
-        if unsafe { (*totals).sent } != 0 {
-            thread.memo.stack = stack;
-        }
-        // SAFETY: a pointer into an element that is never removed; the fields see only atomic adds.
-        unsafe {
-            add(&raw mut (*totals).taken_bytes, SMALLEST_PAGE);
-            add(&raw mut (*totals).taken_count, 1);
-        }
-    }
+    memo::taken(memo::of(thread), stack, SMALLEST_PAGE);
 }
 
 #[inline(always)]

@@ -13,7 +13,7 @@ use unfreed_common::thread::{Call, MAX_INTERRUPTED, Thread, kind, seen};
 use crate::loss::{lost, noted};
 use crate::machine::{Registers, slot_holds};
 use crate::window::read_word;
-use crate::{live, trampoline};
+use crate::{live, memo, trampoline};
 
 /// How far below a pending call's frame a nested call's frame can be. Further away is another stack
 /// (a coroutine's, a signal stack).
@@ -260,13 +260,15 @@ fn taken(tgid: u32, thread: &mut Thread, address: u64) {
     thread.block.stack = thread.call.stack;
     // SAFETY: a helper without arguments.
     thread.block.time = unsafe { bpf_ktime_get_ns() };
+    let (stack, size) = (thread.call.stack, thread.call.size);
+    memo::taken(memo::of(thread), stack, size);
     live::take(&thread.key, &thread.block);
 }
 
 #[inline(always)]
 fn old_given_back(thread: &mut Thread) {
     if thread.call.has_old != 0 {
-        live::count_given_back(thread.call.old.stack, thread.call.old.size);
+        live::count_given_back(thread.call.old.size);
     }
 }
 
@@ -276,7 +278,8 @@ fn old_restored(tgid: u32, thread: &mut Thread) {
         thread.call.has_old = 0;
         let address = thread.call.argument;
         set_key(thread, tgid, address);
-        live::put_back(&thread.key, &thread.call.old);
+        // It has been counted when it was taken.
+        live::take(&thread.key, &thread.call.old);
     }
 }
 

@@ -23,22 +23,33 @@ const AT_ONCE: u32 = 16;
 /// No code is below this address: Linux's smallest `vm.mmap_min_addr` on distributions.
 pub const LOWEST_CODE: u64 = 0x1000;
 
-/// Prepares the walk of the call that has just begun.
+/// Who called the function that was entered by the call that has just begun; a pc of 0: not known.
 #[inline(always)]
-pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread) {
+pub fn caller(regs: Registers, thread: &Thread) -> Interrupted {
     let mut caller = thread.call.return_address;
     if trampoline::is_one(caller) {
         // The function was jumped to by one that has a return probe.
         caller = trampoline::replaced(thread, thread.call.slot);
     }
-    thread.record.frames[0] = regs.instruction_pointer();
-    thread.record.frames[1] = caller;
+    Interrupted {
+        pc: caller,
+        sp: regs.caller_stack_pointer(),
+        fp: regs.frame_pointer(),
+        link: 0,
+    }
+}
+
+/// Prepares the walk from the caller of `function`.
+#[inline(always)]
+pub fn begin(function: u64, caller: &Interrupted, tgid: u32, thread: &mut Thread) {
+    thread.record.frames[0] = function;
+    thread.record.frames[1] = caller.pc;
     let walk = &mut thread.walk;
-    walk.depth = 1 + u64::from(caller != 0);
+    walk.depth = 1 + u64::from(caller.pc != 0);
     walk.sure = 2;
-    walk.frame.pc = caller;
-    walk.frame.sp = regs.caller_stack_pointer();
-    walk.frame.fp = regs.frame_pointer();
+    walk.frame.pc = caller.pc;
+    walk.frame.sp = caller.sp;
+    walk.frame.fp = caller.fp;
     set(&mut walk.frame.interrupted, 0);
     walk.link = 0;
     begin_with(tgid, thread, 0);
@@ -70,7 +81,7 @@ fn begin_with(tgid: u32, thread: &mut Thread, interrupted: u64) {
     set(&mut record.header.interrupted[0], interrupted);
     set(&mut record.header.interrupted[1], 0);
     window::forget(&mut thread.window);
-    memo::begin(&mut thread.memo, &walk.frame, walk.link);
+    memo::begin(&mut thread.memo, record.frames[0], &walk.frame, walk.link);
     let Some(process) = process(tgid) else {
         return;
     };
@@ -122,13 +133,13 @@ pub fn end(tgid: u32, thread: &mut Thread) {
         thread.walk.seed |= tables.generation.wrapping_add(tables.changes) << 32;
     }
     thread.walk.busy = 0;
-    memo::end(thread);
 }
 
 /// Adds the caller of the outermost frame.
 #[inline(always)]
 fn add_caller(how: u32, thread: &mut Thread) -> Result<(), Stop> {
     let walk = &mut thread.walk;
+    let memo = &mut thread.memo;
     let frame = Frame {
         pc: walk.frame.pc,
         sp: walk.frame.sp,
@@ -144,7 +155,7 @@ fn add_caller(how: u32, thread: &mut Thread) -> Result<(), Stop> {
         let mapped = rule.0 != UNMAPPED.0;
         if !mapped {
             // Code that a compiler makes and changes at run time.
-            memo::forget(&mut thread.memo);
+            memo::forget(memo);
         }
         if walk.doubtful != 0 && !mapped && !follows_call(frame.pc) {
             walk.depth -= 1;
@@ -161,15 +172,15 @@ fn add_caller(how: u32, thread: &mut Thread) -> Result<(), Stop> {
     } else {
         walk.doubtful = 0;
     }
-    memo::step(&mut thread.memo, rule);
+    memo::step(memo, rule);
     let mut stack = window::Near {
         window: &mut thread.window,
-        memo: &mut thread.memo,
+        memo,
         sp: frame.sp,
     };
     let mut caller = step(rule, &frame, &mut walk.link, &mut stack)?;
     if trampoline::is_one(caller.pc) {
-        memo::forget(&mut thread.memo);
+        memo::forget(memo);
         caller.pc = trampoline::replaced(thread, slot_below(caller.sp));
         if caller.pc == 0 {
             return Err(Stop::ReturnProbe);
@@ -207,17 +218,19 @@ fn set(word: &mut u64, value: u64) {
     unsafe { core::ptr::write_volatile(word, value) };
 }
 
-/// Whether a walk from here would end with the stack of the last one.
+/// The stack that a walk from `place` would end with, if it is remembered. Else, or if it has changed, the
+/// walk is to be remembered there.
 #[inline(always)]
-pub fn same_as_before(place: &Interrupted, thread: &mut Thread) -> bool {
-    if !memo::is_of(&thread.memo, place) {
-        return false;
+pub fn same_as_before(innermost: u64, place: &Interrupted, thread: &mut Thread) -> Option<u64> {
+    thread.walk.memo = memo::index(innermost, place);
+    if !memo::is_of(memo::of(thread), innermost, place) {
+        return None;
     }
     // Reading the stack can fault.
     thread.walk.busy = 1;
     let same = memo::holds(thread);
     thread.walk.busy = 0;
-    same
+    same.then(|| memo::of(thread).stack)
 }
 
 /// What is published of a process; zeros when nothing is.

@@ -6,7 +6,11 @@ use unfreed_common::unwind::Stack;
 
 use crate::memo;
 
-const BYTES: u64 = 8 * WINDOW_WORDS as u64;
+/// How much a walk reads at a time.
+const BYTES: u64 = 2048;
+
+/// How much there is room for: what a walk that is remembered may depend on.
+const ROOM: u64 = 8 * WINDOW_WORDS as u64;
 const PAGE: u64 = 4096;
 
 /// How far below a word that is needed the window begins, when the stack pointer is far away: saved
@@ -93,7 +97,7 @@ pub fn read_stack(window: &mut Window, start: u64, length: u64) -> bool {
 
 #[inline(always)]
 fn read(window: &mut Window, start: u64, length: u64) -> bool {
-    let length = length.min(BYTES);
+    let length = length.min(ROOM);
     // SAFETY: `length` is at most the size of the words, which are any initialized bytes; the kernel
     // checks the source address.
     let read = unsafe {

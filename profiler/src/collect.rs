@@ -133,7 +133,10 @@ pub fn count(
     mode: Mode,
     outcome: Outcome,
 ) -> anyhow::Result<Counted> {
-    let mut totals = Totals::default();
+    let mut totals = Totals {
+        given_back: bpf.given_back()?,
+        ..Totals::default()
+    };
     let mut by_stack: HashMap<u64, Vec<(Option<Kind>, Weight)>> = HashMap::new();
     for ((stack, kind), weight) in outcome.unfreed {
         totals.unfreed += weight;
@@ -146,15 +149,8 @@ pub fn count(
     // One stack can have several ids: what is walked while mappings change has one of its own.
     let mut merged: HashMap<(RawFrames, Walk, Option<Kind>), Weight> = HashMap::new();
     for entry in bpf.stacks()? {
-        let taken = Weight {
-            bytes: entry.totals.taken_bytes,
-            count: entry.totals.taken_count,
-        };
+        let taken = entry.taken;
         totals.taken += taken;
-        totals.given_back += Weight {
-            bytes: entry.totals.freed_bytes,
-            count: entry.totals.freed_count,
-        };
         let stack = stacks.take(entry.hash);
         tally(&mut unwinding, &stack, taken.count);
         let weights = match mode {

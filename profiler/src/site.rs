@@ -264,5 +264,6 @@ fn indirect(code: &dyn Code, instruction: &Instruction) -> Option<Place> {
     code.slot(instruction.memory_displacement64())
 }
 
+pub mod entry;
 #[cfg(test)]
 mod tests;

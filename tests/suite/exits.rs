@@ -8,7 +8,7 @@ fn threads_that_end_inside_the_allocator_take_nothing_with_them() {
         program: "exits",
         allocator: Allocator::Own,
     };
-    if let Err(error) = case.check() {
+    if let Err(error) = case.check(&[]) {
         panic!("{error:#}");
     }
 }

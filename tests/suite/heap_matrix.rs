@@ -11,7 +11,7 @@ macro_rules! heap_matrix {
             #[test]
             fn $test() {
                 let case = Case { program: $program, allocator: Allocator::$allocator };
-                if let Err(error) = case.check() {
+                if let Err(error) = case.check(&[]) {
                     panic!("{error:#}");
                 }
             }
@@ -91,4 +91,17 @@ fn every_case_of_the_matrix_is_a_test() {
     for (test, program, allocator) in TESTS {
         assert_eq!(*test, format!("heap_{program}_on_{}", allocator.name()));
     }
+}
+
+/// The same with each probe on a function's first instruction, where many of them are not otherwise: each
+/// program once, and one of them with every allocator.
+#[test]
+fn programs_are_as_exact_with_probes_at_the_entries() {
+    let mut programs = BTreeSet::new();
+    let wrong: Vec<String> = matrix::cases()
+        .filter(|case| programs.insert(case.program) || case.program == "functions")
+        .filter_map(|case| case.check(&["--probe-sites", "entry"]).err())
+        .map(|error| format!("{error:#}"))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -240,11 +240,11 @@ impl Case {
         Ok((ledger, recording))
     }
 
-    /// Records it and compares what is outstanding; of some programs then, in a second run, all
-    /// that was taken.
-    pub fn run(self) -> Result<Row> {
+    /// Records it, with `options` more for unfreed, and compares what is outstanding; of some programs
+    /// then, in a second run, all that was taken.
+    pub fn run(self, options: &[&str]) -> Result<Row> {
         let context = || format!("heap_{self}");
-        let (ledger, recording) = self.record(&[]).with_context(context)?;
+        let (ledger, recording) = self.record(options).with_context(context)?;
         let mut row = Row {
             case: self,
             elsewhere: recording.report.by_site().1,
@@ -254,15 +254,16 @@ impl Case {
         };
         row.note(&ledger, &recording, Side::Outstanding);
         if ALL_TOO.contains(&self.program) {
-            let (ledger, recording) = self.record(&["--all"]).with_context(context)?;
+            let options = [options, &["--all"]].concat();
+            let (ledger, recording) = self.record(&options).with_context(context)?;
             row.note(&ledger, &recording, Side::Taken);
         }
         Ok(row)
     }
 
     /// Fails with every number that is wrong.
-    pub fn check(self) -> Result<()> {
-        let row = self.run()?;
+    pub fn check(self, options: &[&str]) -> Result<()> {
+        let row = self.run(options)?;
         ensure!(
             row.wrong.is_empty(),
             "heap_{self}:\n  {}",
@@ -276,7 +277,7 @@ impl Case {
 pub fn run_all(mut each: impl FnMut(Case, &Result<Row>)) -> Vec<(Case, Result<Row>)> {
     cases()
         .map(|case| {
-            let row = case.run();
+            let row = case.run(&[]);
             each(case, &row);
             (case, row)
         })

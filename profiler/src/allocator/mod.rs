@@ -18,18 +18,21 @@ mod image;
 pub mod names;
 mod plan;
 mod returns;
+mod sites;
 mod symbols;
 #[cfg(test)]
 mod tests;
 
 pub use plan::plan;
 
-/// What the user knows and detection cannot.
+/// What the user asks for, and knows where detection cannot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hints {
     /// A prefix before the C library's and jemalloc's names (`my_` for `my_malloc`): every such
     /// function is probed, even if some are missing and even if they pass on to `malloc`.
     pub prefix: Option<String>,
+    /// Probes on functions' entries go to their first instructions, whatever that costs.
+    pub at_entry: bool,
 }
 
 /// A file of which no plan can be made.
@@ -83,6 +86,16 @@ pub enum Returns {
     Instructions(Vec<u64>),
 }
 
+/// Where a function's entry is seen: at its first instruction, or at one that each call comes to from
+/// there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Site {
+    /// File offset of the instruction.
+    pub offset: u64,
+    /// How many registers after those that they were passed in its arguments are there.
+    pub shift: isize,
+}
+
 /// One function to be probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Function {
@@ -92,6 +105,8 @@ pub struct Function {
     pub shape: Shape,
     /// File offset of its first instruction.
     pub entry: u64,
+    /// Where its entry is seen.
+    pub site: Site,
     /// How its return is seen.
     pub returns: Returns,
 }

@@ -7,7 +7,8 @@ use super::forward::{Verdict, verdict};
 use super::image::{Image, Machine};
 use super::names::{self, Kind};
 use super::returns::returns;
-use super::{Function, Hints, Plan, PlanError, Refused, Returns, Shape};
+use super::sites::cheapest;
+use super::{Function, Hints, Plan, PlanError, Refused, Returns, Shape, Site};
 use crate::site::{Edge, Limits, Lost, Place, explore};
 
 /// Instructions that may be read in one file.
@@ -52,15 +53,24 @@ pub fn plan(elf: &[u8], hints: &Hints) -> Result<Plan, PlanError> {
         };
         let Group {
             name: symbol,
-            known,
+            known: names::Known { shape, .. },
+            address,
             ..
         } = group;
         match found {
             Some(Ok(returns)) => {
+                let cheapest = planner.spend(FUNCTION_BUDGET, |image, budget| {
+                    cheapest(image, address, shape, &returns, budget)
+                });
+                let site = cheapest.filter(|_| !hints.at_entry).unwrap_or(Site {
+                    offset: entry,
+                    shift: 0,
+                });
                 plan.functions.push(Function {
                     symbol,
-                    shape: known.shape,
+                    shape,
                     entry,
+                    site,
                     returns,
                 });
             }

@@ -46,26 +46,27 @@ impl Probe {
     /// The probes that `function` needs; `None` when no program is for it.
     pub fn of(function: &Function) -> Option<Vec<Self>> {
         let throwing = matches!(function.returns, Returns::Instructions(_));
-        let program = match (function.shape, throwing) {
-            (Shape::Size, false) => "heap_size",
-            (Shape::Size, true) => "heap_size_throwing",
-            (Shape::Count, false) => "heap_count",
-            (Shape::Count, true) => "heap_count_throwing",
-            (Shape::SizeSecond, false) => "heap_size_second",
-            (Shape::OutPointer, false) => "heap_out_pointer",
-            (Shape::Realloc, false) => "heap_realloc",
-            (Shape::Realloc, true) => "heap_realloc_throwing",
-            (Shape::ReallocArray, false) => "heap_realloc_array",
-            (Shape::ReallocArray, true) => "heap_realloc_array_throwing",
-            (Shape::Resize, false) => "heap_resize",
-            (Shape::Free, false) => "heap_free",
+        let program = match (function.shape, function.site.shift, throwing) {
+            (Shape::Size, 0, false) | (Shape::SizeSecond, -1, false) => "heap_size",
+            (Shape::Size, 0, true) => "heap_size_throwing",
+            (Shape::Count, 0, false) => "heap_count",
+            (Shape::Count, 0, true) => "heap_count_throwing",
+            (Shape::SizeSecond, 0, false) | (Shape::Size, 1, false) => "heap_size_second",
+            (Shape::OutPointer, 0, false) => "heap_out_pointer",
+            (Shape::Realloc, 0, false) => "heap_realloc",
+            (Shape::Realloc, 1, false) => "heap_realloc_second",
+            (Shape::Realloc, 0, true) => "heap_realloc_throwing",
+            (Shape::ReallocArray, 0, false) => "heap_realloc_array",
+            (Shape::ReallocArray, 0, true) => "heap_realloc_array_throwing",
+            (Shape::Resize, 0, false) => "heap_resize",
+            (Shape::Free, 0, false) => "heap_free",
             _ => return None,
         };
         let mut probes = match &function.returns {
             Returns::Ignored => Vec::new(),
             Returns::Trampoline => vec![Self {
                 program: "heap_return",
-                offset: function.entry,
+                offset: function.site.offset,
             }],
             Returns::Instructions(offsets) => offsets
                 .iter()
@@ -77,7 +78,7 @@ impl Probe {
         };
         probes.push(Self {
             program,
-            offset: function.entry,
+            offset: function.site.offset,
         });
         Some(probes)
     }

@@ -6,11 +6,11 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::Context as _;
 use aya::Pod;
-use aya::maps::{Array, HashMap, Map, MapData, MapError, RingBuf};
-use unfreed_common::alloc::{Block, BlockKey};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
+use unfreed_common::alloc::{Block, BlockKey, GivenBack};
 use unfreed_common::config::{Control, Ended};
 use unfreed_common::loss::{Loss, Note};
-use unfreed_common::page::{Move, SMALLEST_PAGE, Touch};
+use unfreed_common::page::{Move, Touch};
 use unfreed_common::stack::{StackHeader, StackTotals};
 use unfreed_common::thread::{Call, Thread};
 use unfreed_common::unwind::mode;
@@ -18,7 +18,7 @@ use unfreed_common::unwind::mode;
 use super::batch;
 use super::load::Bpf;
 use super::tables::Tables;
-use crate::profile::Unwind;
+use crate::profile::{Unwind, Weight};
 
 /// A stack that was seen for the first time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,18 +37,25 @@ impl NewStack {
     }
 }
 
-/// A stack's totals.
+/// What a stack took.
 #[derive(Debug, Clone, Copy)]
 pub struct StackEntry {
     /// The stack's id.
     pub hash: u64,
-    /// What it took and gave back so far.
-    pub totals: StackTotals,
+    /// What it took so far.
+    pub taken: Weight,
 }
 
 /// A block that a realloc in flight has set aside: it is still live.
 #[derive(Debug, Clone, Copy)]
 pub struct PendingBlock(pub Block);
+
+/// One processor's sum of what was given back.
+#[derive(Clone, Copy)]
+struct Sum(GivenBack);
+
+// SAFETY: plain integers without padding, of which any bytes are a value.
+unsafe impl Pod for Sum {}
 
 impl Bpf {
     /// Begins or ends the recording for `tgid`, at once and for all programs.
@@ -140,21 +147,40 @@ impl Bpf {
 
     /// Every stack's totals, with what threads have counted and not yet added.
     pub fn stacks(&self) -> anyhow::Result<Vec<StackEntry>> {
-        let mut pending: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut pending: BTreeMap<u64, Weight> = BTreeMap::new();
         self.for_each::<u32, Thread>("THREADS", |_, thread| {
-            *pending.entry(thread.memo.stack).or_default() += thread.memo.pending;
+            for memo in thread.memos {
+                *pending.entry(memo.stack).or_default() += Weight {
+                    bytes: memo.pending_bytes,
+                    count: memo.pending_count,
+                };
+            }
         })?;
         let mut stacks = Vec::new();
         self.for_each::<u64, StackTotals>("STACKS", |&hash, &totals| {
-            let pages = pending.get(&hash).copied().unwrap_or(0);
-            let totals = StackTotals {
-                taken_bytes: totals.taken_bytes + pages * SMALLEST_PAGE,
-                taken_count: totals.taken_count + pages,
-                ..totals
+            let pending = pending.get(&hash).copied().unwrap_or_default();
+            let taken = Weight {
+                bytes: totals.taken_bytes + pending.bytes,
+                count: totals.taken_count + pending.count,
             };
-            stacks.push(StackEntry { hash, totals });
+            stacks.push(StackEntry { hash, taken });
         })?;
         Ok(stacks)
+    }
+
+    /// What was given back so far.
+    pub fn given_back(&self) -> anyhow::Result<Weight> {
+        const NAME: &str = "GIVEN_BACK";
+        let sums: PerCpuArray<_, Sum> = PerCpuArray::try_from(self.map(NAME)?)
+            .with_context(|| format!("reading the map {NAME}"))?;
+        let mut weight = Weight::default();
+        for Sum(sum) in sums.get(&0, 0)?.iter() {
+            weight += Weight {
+                bytes: sum.bytes,
+                count: sum.count,
+            };
+        }
+        Ok(weight)
     }
 
     /// Every loss counter, zeros included.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::record::Record;
 use crate::allocator::Hints;
@@ -25,6 +25,19 @@ pub struct Heap {
     /// executable (a path with a slash), where detection cannot know
     #[arg(long, value_name = "PATH|PREFIX")]
     allocator: Option<String>,
+
+    /// Where a function's entry is probed: auto takes the first instruction that the kernel emulates, if
+    /// nothing is different there; others cost a single step each
+    #[arg(long, value_enum, default_value_t)]
+    probe_sites: SitesArg,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum SitesArg {
+    #[default]
+    Auto,
+    /// Always the first instruction
+    Entry,
 }
 
 impl Heap {
@@ -36,7 +49,10 @@ impl Heap {
         };
         self.record.run(What::Heap {
             max_live: self.max_live,
-            hints: Hints { prefix },
+            hints: Hints {
+                prefix,
+                at_entry: self.probe_sites == SitesArg::Entry,
+            },
             unstripped,
         })
     }

@@ -4,19 +4,18 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use crate::bpf::Bpf;
+use crate::profile::Weight;
 use crate::write::human;
 
 /// Shows elapsed and total time, unfreed bytes and the rate of events, over the line before.
 pub fn show(bpf: &Bpf, elapsed: Duration, total: Option<Duration>) -> anyhow::Result<()> {
-    let (mut live, mut events) = (0_u64, 0_u64);
+    let given_back = bpf.given_back()?;
+    let mut taken = Weight::default();
     for entry in bpf.stacks()? {
-        // Read while they change: a free can be in before its allocation.
-        live += entry
-            .totals
-            .taken_bytes
-            .saturating_sub(entry.totals.freed_bytes);
-        events += entry.totals.taken_count + entry.totals.freed_count;
+        taken += entry.taken;
     }
+    let live = taken.bytes.saturating_sub(given_back.bytes);
+    let events = taken.count + given_back.count;
     let seconds = elapsed.as_secs_f64();
     let total = total.map_or_else(String::new, |total| format!("/{}", human::duration(total)));
     let live = human::bytes(live);

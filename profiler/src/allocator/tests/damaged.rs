@@ -31,6 +31,7 @@ fn check(elf: &[u8]) -> Result<super::Plan, PlanError> {
         elf,
         &Hints {
             prefix: Some("x_".to_owned()),
+            ..Hints::default()
         },
     );
     assert!(start.elapsed() < Duration::from_secs(5), "too slow");

@@ -124,3 +124,82 @@ fn aarch64_has_entries_only() {
         ]
     );
 }
+
+/// Functions whose entry has no emulated instruction that stands for it, or none with the arguments where
+/// a program can read them: each call of them costs a single step. By far most do have one.
+#[test]
+fn few_functions_are_single_stepped() {
+    for (name, expected) in [
+        ("libc.so.6", "reallocarray"),
+        ("ld-musl-x86_64.so.1", "reallocarray"),
+        ("libjemalloc.so.2", ""),
+        ("libtcmalloc_minimal.so.4", ""),
+        (
+            "libmimalloc.so.2.0",
+            "calloc mi_aligned_recalloc mi_calloc_aligned mi_calloc_aligned_at mi_mallocn
+             mi_reallocn mi_recalloc mi_recalloc_aligned_at",
+        ),
+        ("libstdc++.so.6", ""),
+    ] {
+        let Some(elf) = library(name) else {
+            continue;
+        };
+        let mut plan = plan_of(&elf);
+        plan.functions.retain(|function| {
+            let code = &elf[function.site.offset as usize..];
+            let rex = usize::from(code[0] == 0x41);
+            let emulated = matches!(code[rex], 0x50..=0x57)
+                || matches!(code[0], 0x70..=0x7f | 0x90 | 0xe8 | 0xe9 | 0xeb)
+                || code[0] == 0x0f && matches!(code[1], 0x80..=0x8f);
+            !emulated
+        });
+        let expected: Vec<&str> = expected.split_whitespace().collect();
+        assert_eq!(symbols(&plan), expected.join(" "), "{name}");
+    }
+}
+
+/// Where the arguments were passed on in other registers, the program for that is used.
+#[test]
+fn moved_arguments_are_found() {
+    let Some(elf) = library("libmimalloc.so.2.0") else {
+        return;
+    };
+    let plan = plan_of(&elf);
+    let site = |symbol: &str| {
+        let function = plan.functions.iter().find(|it| it.symbol == symbol);
+        let function = function.unwrap_or_else(|| panic!("{symbol} is not in {plan:?}"));
+        (function.site.offset - function.entry, function.site.shift)
+    };
+    // mov heap(%rip),%rax; mov %rdi,%rsi; mov %fs:(%rax),%rdi; cmp $0x400,%rsi; ja
+    assert_eq!(site("malloc"), (21, 1));
+    // mov %rdi,%rcx; test %rdi,%rdi; je
+    assert_eq!(site("free"), (6, 0));
+    // the heap, the old block, the size; then jmp
+    assert_eq!(site("realloc"), (20, 1));
+    // the size first, then the alignment
+    assert_eq!(site("memalign"), (9, -1));
+}
+
+/// Asked for, the probes are at the entries.
+#[test]
+fn entries_only() {
+    let Some(elf) = library("libc.so.6") else {
+        return;
+    };
+    let hints = super::Hints {
+        at_entry: true,
+        ..super::Hints::default()
+    };
+    let plan = super::plan(&elf, &hints).unwrap();
+    assert!(
+        plan.functions
+            .iter()
+            .all(|it| it.site.offset == it.entry && it.site.shift == 0)
+    );
+    assert!(
+        plan_of(&elf)
+            .functions
+            .iter()
+            .any(|it| it.site.offset != it.entry)
+    );
+}

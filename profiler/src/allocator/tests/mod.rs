@@ -75,11 +75,19 @@ fn objdump(elf: &[u8]) -> BTreeMap<u64, String> {
         .collect()
 }
 
-/// Every probe sits on an instruction, every return probe on a `ret`, as objdump sees it.
+/// Every probe sits on an instruction, every return probe on a `ret`, and one that is not at the entry on
+/// an instruction that is emulated, as objdump sees it.
 fn check_sites(elf: &[u8], plan: &Plan) {
     let instructions = objdump(elf);
     for function in &plan.functions {
         assert!(instructions.contains_key(&function.entry), "{function:?}");
+        let site = &instructions[&function.site.offset];
+        let emulated = ["push ", "j", "nop", "call "];
+        assert!(
+            function.site.offset == function.entry
+                || emulated.iter().any(|it| site.starts_with(it)),
+            "{site} for {function:?}"
+        );
         let Returns::Instructions(sites) = &function.returns else {
             continue;
         };

@@ -126,6 +126,7 @@ fn prefix_that_is_asked_for_is_probed() {
     let elf = build("gcc", &["-O2"], PREFIXES);
     let hints = Hints {
         prefix: Some("some_".to_owned()),
+        ..Hints::default()
     };
     let plan = plan(&elf, &hints).unwrap();
     assert_eq!(symbols(&plan), "my_free my_malloc my_realloc some_malloc");
