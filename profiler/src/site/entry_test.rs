@@ -48,6 +48,9 @@ fn code(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
+/// A name, instructions, and how far in the site is.
+type Case<'a> = (&'a str, &'a [&'a [u8]], Option<u64>);
+
 #[test]
 fn prologues() {
     let test_rdi: &[u8] = &[0x48, 0x85, 0xff];
@@ -56,7 +59,7 @@ fn prologues() {
     let sub_rsp: &[u8] = &[0x48, 0x83, 0xec, 0x18];
     let lea_rax_rdi: &[u8] = &[0x48, 0x8d, 0x47, 0xf0];
     let mov_rax_global: &[u8] = &[0x48, 0x8b, 0x05, 0, 0, 0, 0];
-    let cases: &[(&str, &[&[u8]], Option<u64>)] = &[
+    let cases: &[Case<'_>] = &[
         (
             "push %rbp, -O0 and -fno-omit-frame-pointer",
             &[&[0x55], &[RET]],
