@@ -11,6 +11,7 @@
     reason = "aya's macros call programs with the context by value"
 )]
 
+mod bound;
 mod frame_pointer;
 mod heap;
 mod live;

@@ -8,10 +8,11 @@ use unfreed_common::stack::OVERFLOW_STACK;
 use unfreed_common::thread::{MEMO_PENDING, MEMO_WORDS, MEMOS, Memo, Thread, WINDOW_WORDS};
 use unfreed_common::unwind::{Frame, Kind, Rule, Stop, flag};
 
+use crate::bound::masked;
 use crate::loss::add;
 use crate::machine::{Interrupted, LINK_LEADS_ON, needs_frame_pointer, restores_frame_pointer};
 use crate::maps::{CHANGES, PUBLISHED, STACKS};
-use crate::window;
+use crate::window::{self, LARGEST_SPAN};
 
 /// Where the walk that was begun last is to be remembered, or is.
 #[inline(always)]
@@ -59,15 +60,17 @@ pub fn step(memo: &mut Memo, rule: Rule) {
 /// The walk has read a word.
 #[inline(always)]
 pub fn note(memo: &mut Memo, address: u64, word: u64) {
-    let index = memo.count as usize;
     let place = address.wrapping_sub(memo.sp) >> 3;
-    if index >= MEMO_WORDS || place >= WINDOW_WORDS as u64 || address & 7 != 0 {
+    if memo.count >= MEMO_WORDS as u64 || place >= LARGEST_SPAN || address & 7 != 0 {
         forget(memo);
         return;
     }
-    memo.places[index] = place as u16;
-    memo.words[index] = word;
+    let index = masked::<{ MEMO_WORDS as u64 - 1 }>(memo.count) as usize;
     memo.count = index as u64 + 1;
+    if let (Some(at), Some(held)) = (memo.places.get_mut(index), memo.words.get_mut(index)) {
+        *at = place as u16;
+        *held = word;
+    }
     if place >= memo.span {
         memo.span = place + 1;
     }

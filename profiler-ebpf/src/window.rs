@@ -4,13 +4,14 @@ use aya_ebpf::helpers::{bpf_probe_read_kernel_buf, bpf_probe_read_user, bpf_prob
 use unfreed_common::thread::{Memo, WINDOW_WORDS, Window};
 use unfreed_common::unwind::Stack;
 
+use crate::bound::masked;
 use crate::memo;
 
 /// How much a walk reads at a time.
 const BYTES: u64 = 2048;
 
-/// How much there is room for: what a walk that is remembered may depend on.
-const ROOM: u64 = 8 * WINDOW_WORDS as u64;
+/// How many words can be read: one less than there is room for, so that a mask of the length is its bound.
+pub const LARGEST_SPAN: u64 = WINDOW_WORDS as u64 - 1;
 const PAGE: u64 = 4096;
 
 /// How far below a word that is needed the window begins, when the stack pointer is far away: saved
@@ -65,8 +66,8 @@ fn word(window: &mut Window, sp: u64, address: u64) -> Option<u64> {
 fn held(window: &Window, address: u64) -> Option<u64> {
     let offset = address.wrapping_sub(window.start);
     if offset.is_multiple_of(8) && offset < window.length {
-        let index = (offset >> 3) as usize & (WINDOW_WORDS - 1);
-        return Some(window.words[index]);
+        let index = masked::<{ 8 * LARGEST_SPAN }>(offset) >> 3;
+        return window.words.get(index as usize).copied();
     }
     None
 }
@@ -88,7 +89,7 @@ fn fill(window: &mut Window, start: u64) {
     }
 }
 
-/// Reads the `length` bytes from `start` on.
+/// Reads the `length` bytes from `start` on, at most [`LARGEST_SPAN`] words.
 #[inline(always)]
 pub fn read_stack(window: &mut Window, start: u64, length: u64) -> bool {
     window.start = start;
@@ -97,8 +98,8 @@ pub fn read_stack(window: &mut Window, start: u64, length: u64) -> bool {
 
 #[inline(always)]
 fn read(window: &mut Window, start: u64, length: u64) -> bool {
-    let length = length.min(ROOM);
-    // SAFETY: `length` is at most the size of the words, which are any initialized bytes; the kernel
+    let length = masked::<{ 8 * LARGEST_SPAN }>(length);
+    // SAFETY: `length` is less than the size of the words, which are any initialized bytes; the kernel
     // checks the source address.
     let read = unsafe {
         let bytes = core::slice::from_raw_parts_mut(
