@@ -6,6 +6,7 @@ use unfreed_common::stack::MAX_FRAMES;
 use unfreed_common::thread::Thread;
 use unfreed_common::unwind::Stop;
 
+use crate::memo;
 use crate::unwind::LOWEST_CODE;
 
 /// A frame larger than this is taken for a register that is not a frame pointer.
@@ -14,6 +15,8 @@ const MAX_FRAME_BYTES: u64 = 16 << 20;
 /// Walks from where `unwind::begin` has prepared to the end.
 #[inline(always)]
 pub fn walk(thread: &mut Thread) {
+    // What is read here is not noted.
+    memo::forget(&mut thread.memo);
     let record = &mut thread.record;
     let mut below = thread.walk.frame.sp - 1;
     let mut frame = thread.walk.frame.fp;

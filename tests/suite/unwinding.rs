@@ -112,6 +112,27 @@ fn frame_pointers_alone_miss_callers_and_the_report_says_so() -> Result<()> {
     walked.check("walked", walked.functions.starts_with(&names))
 }
 
+/// A walk that is remembered depends on what it has read, in every way of walking.
+#[test]
+fn callers_that_take_turns_are_told_apart() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let program = directory.path().join("unwind_turns");
+    toolchain::compile("unwind_turns.c", &program, &[FRAME_POINTERS])?;
+    for unwind in ["fp", "auto"] {
+        let mut case = Recorded::start(&mut Command::new(&program), &["--unwind", unwind])?;
+        case.work()?;
+        let result = case.stop()?;
+        let blocks = |function: &str| -> u64 {
+            let stacks = result["stacks"].as_array().into_iter().flatten();
+            let of_it = stacks.filter(|stack| stack["frames"][2]["function"] == function);
+            of_it.filter_map(|stack| stack["count"].as_u64()).sum()
+        };
+        let (left, right) = (blocks("turns_left"), blocks("turns_right"));
+        ensure!((left, right) == (50, 50), "{unwind}: {left} and {right}");
+    }
+    Ok(())
+}
+
 #[test]
 fn without_a_table_the_frame_pointer_is_followed_and_the_stack_is_marked() -> Result<()> {
     let walked = Walked::of(&[&[FRAME_POINTERS], &NO_TABLE[..]].concat(), "auto")?;
