@@ -15,7 +15,7 @@ const DOCUMENT: &str = "docs/benchmark.md";
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Only one part, which is printed and not written
-    #[arg(value_parser = ["pairs", "faults", "tables"])]
+    #[arg(value_parser = ["pairs", "overhead", "faults", "tables"])]
     part: Option<String>,
 }
 

@@ -1,9 +1,11 @@
-//! Measures what a recorded pair of malloc and free costs, with stacks by frame pointers and by
-//! unwind tables, what a recorded page fault costs, and what the tables cost; prints it as Markdown. Progress goes to stderr. No number
-//! makes it fail.
+//! Measures what a recorded pair of malloc and free costs, beside empty probes, and with stacks by frame
+//! pointers and by unwind tables, what a recorded page fault costs, and what the tables cost; prints it as
+//! Markdown. Progress goes to stderr. No number makes it fail.
 
 mod faults;
+mod floor;
 mod numbers;
+mod overhead;
 mod programs;
 mod rounds;
 mod tables;
@@ -38,11 +40,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// All of it, or one part: `pairs`, `faults` or `tables`.
+/// All of it, or one part.
 fn report(only: Option<&str>) -> Result<String> {
     let mut text = introduction()?;
     for (name, part) in [
         ("pairs", pairs as fn() -> Result<String>),
+        ("overhead", overhead_of_probes),
         ("faults", page_faults),
         ("tables", unwind_tables),
     ] {
@@ -51,6 +54,15 @@ fn report(only: Option<&str>) -> Result<String> {
         }
     }
     Ok(text)
+}
+
+fn overhead_of_probes() -> Result<String> {
+    let program = build::program("bench_pairs", Linkage::Dynamic)?;
+    let table = overhead::measure(&program)?.table()?;
+    Ok(format!(
+        "\n## What recording adds\n\n{}\n\n{table}",
+        overhead::ABOUT
+    ))
 }
 
 fn page_faults() -> Result<String> {
