@@ -88,6 +88,15 @@ pub static CHANGED: RingBuf = RingBuf::with_byte_size(4096, 0);
 #[map]
 pub static CACHE: Array<u64> = Array::with_max_entries(CACHE_ENTRIES, BPF_F_MMAPABLE);
 
+/// Processes that have the recorded one's memory for now (vfork), by process id. Full: what they touch is
+/// nobody's.
+#[map]
+pub static GUESTS: HashMap<u32, u32> = HashMap::with_max_entries(1 << 10, 0);
+
+/// How many those are: an array, since that is looked into at once.
+#[map]
+pub static GUESTS_COUNT: Array<u64> = Array::with_max_entries(1, 0);
+
 /// Written by the user side: whether events count.
 #[map]
 pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);

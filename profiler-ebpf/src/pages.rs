@@ -28,13 +28,13 @@ mod fault {
 /// `exceptions:page_fault_user`: user mode touched a page. Before the fault is handled.
 #[raw_tracepoint(tracepoint = "page_fault_user")]
 pub fn page_fault_user(ctx: RawTracePointContext) -> i32 {
-    traced(&ctx, 0)
+    traced(&ctx, process::recorded_memory(), 0)
 }
 
 /// `exceptions:page_fault_kernel`: the kernel did, in a system call.
 #[raw_tracepoint(tracepoint = "page_fault_kernel")]
 pub fn page_fault_kernel(ctx: RawTracePointContext) -> i32 {
-    traced(&ctx, how::KERNEL)
+    traced(&ctx, process::recorded_thread(), how::KERNEL)
 }
 
 /// perf's software event `page-faults`, where the tracepoints do not exist or do not fire: it does not
@@ -98,8 +98,8 @@ pub fn perf_keep_stack(_: PerfEventContext) -> u32 {
 }
 
 #[inline(always)]
-fn traced(ctx: &RawTracePointContext, mode: u64) -> i32 {
-    if let Some(tgid) = process::recorded_thread() {
+fn traced(ctx: &RawTracePointContext, recorded: Option<u32>, mode: u64) -> i32 {
+    if let Some(tgid) = recorded {
         let address: u64 = ctx.arg(0);
         let regs: u64 = ctx.arg(1);
         let code: u64 = ctx.arg(2);
@@ -149,7 +149,7 @@ fn keep() {
 /// The process that is recorded, and the thread whose stack is being walked.
 #[inline(always)]
 fn walking() -> Option<(u32, &'static mut Thread)> {
-    Some((process::recorded_thread()?, thread::existing()?))
+    Some((process::recorded_memory()?, thread::existing()?))
 }
 
 /// Goes on in another program, which must be in the array.

@@ -1,13 +1,14 @@
 //! The life of the target and of its threads: exec, exit, signals.
 
 use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::{tracepoint, uprobe};
 use aya_ebpf::programs::{ProbeContext, TracePointContext};
 use unfreed_common::config::ended;
 
 use crate::loss::add;
-use crate::maps::{CHANGED, CHANGES, CONTROL, ENDED, NO_PROGRAMS, PROCESSES};
+use crate::maps::{CHANGED, CHANGES, CONTROL, ENDED, GUESTS, GUESTS_COUNT, NO_PROGRAMS, PROCESSES};
 use crate::{memo, thread, track};
 
 /// The idle task's process id, which no program is run for.
@@ -28,6 +29,21 @@ pub fn recorded() -> Option<u32> {
 #[inline(always)]
 pub fn recorded_thread() -> Option<u32> {
     recorded().filter(|&tgid| tgid == current_tgid())
+}
+
+/// [`recorded_thread`], and also on a process that has the recorded one's memory until it executes a program
+/// of its own. Not for what the kernel touches: by the time that such a process is seen to execute, the kernel
+/// has written to its new memory.
+#[inline(always)]
+pub fn recorded_memory() -> Option<u32> {
+    let recorded = recorded()?;
+    let current = current_tgid();
+    let is_guest = || {
+        GUESTS_COUNT.get(0).is_some_and(|count| *count > 0)
+            // SAFETY: whether there is an element, nothing of it.
+            && unsafe { GUESTS.get(current) }.is_some()
+    };
+    (current == recorded || is_guest()).then_some(recorded)
 }
 
 /// [`recorded`], for the programs of uprobes.
@@ -67,9 +83,46 @@ pub fn linker_state(ctx: ProbeContext) -> u32 {
     0
 }
 
+/// `task:task_newtask`, on the parent, before the new task runs.
+#[tracepoint]
+pub fn task_newtask(ctx: TracePointContext) -> u32 {
+    /// The child has the parent's memory; it is a thread of the parent's process (`sched.h`).
+    const CLONE_VM: u64 = 0x100;
+    const CLONE_THREAD: u64 = 0x1_0000;
+    /// Offsets in the tracepoint's record (events/task/task_newtask/format): the same from Linux 5.10 on.
+    const PID: usize = 8;
+    const FLAGS: usize = 32;
+    if recorded_memory().is_none() {
+        return 0;
+    }
+    // SAFETY: within the tracepoint's record.
+    let (pid, flags) = unsafe { (ctx.read_at::<u32>(PID), ctx.read_at::<u64>(FLAGS)) };
+    if let (Ok(pid), Ok(flags)) = (pid, flags)
+        && flags & (CLONE_VM | CLONE_THREAD) == CLONE_VM
+        && GUESTS.insert(pid, 0, u64::from(BPF_NOEXIST)).is_ok()
+        && let Some(count) = GUESTS_COUNT.get_ptr_mut(0)
+    {
+        add(count, 1);
+    }
+    0
+}
+
+/// The current process has memory of its own now, or is gone.
+#[inline(always)]
+fn leave() {
+    let Some(count) = GUESTS_COUNT.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: a pointer into an array element, read once.
+    if unsafe { *count } > 0 && GUESTS.remove(current_tgid()).is_ok() {
+        add(count, u64::MAX);
+    }
+}
+
 /// `sched:sched_process_exec`, on the task that has just got its new program.
 #[tracepoint]
 pub fn process_exec(_: TracePointContext) -> u32 {
+    leave();
     if recorded().unwrap_or(NOBODY) == current_tgid() {
         end(ended::EXEC);
     }
@@ -88,8 +141,11 @@ pub fn process_exit(_: TracePointContext) -> u32 {
             thread::forget();
         }
     }
-    if recorded == current_tgid() && thread::current_tid() == current_tgid() {
-        end(ended::MAIN_THREAD_EXITED);
+    if thread::current_tid() == current_tgid() {
+        leave();
+        if recorded == current_tgid() {
+            end(ended::MAIN_THREAD_EXITED);
+        }
     }
     0
 }

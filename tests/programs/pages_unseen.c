@@ -1,5 +1,7 @@
 /* Memory that becomes resident although no thread of the process takes a page fault: by the kernel, or by
- * another process. Nobody is seen to touch it, so it is to be unexplained, and in no stack. */
+ * another process. Nobody is seen to touch it, so it is to be unexplained, and in no stack. What a child
+ * touches that has the process's memory until it has some of its own (vfork) is seen, but for what the kernel
+ * touches for such a child. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sys/uio.h>
@@ -87,11 +89,15 @@ static void written_by_another(char *at, long pages)
 }
 
 /* The child's memory is ours until it has a program of its own, or ends. */
-static void with_vfork(char *executes, char *exits, long pages)
+static void with_vfork(char *executes, char *exits, char *reads, long pages)
 {
     static char *arguments[] = {"pages_unseen", "end", NULL}, *environment[] = {NULL};
     pid_t child = vfork();
     if (child == 0) {
+        int zeros = open("/dev/zero", O_RDONLY);
+        if (read(zeros, reads, pages * PAGE) != pages * PAGE) {
+            _exit(1);
+        }
         site_before_exec(executes, pages);
         execve("/proc/self/exe", arguments, environment);
         _exit(1);
@@ -124,9 +130,9 @@ int main(int count, char **arguments)
         return 0;
     }
     char *populated = memory(17, 0), *ring = memory(12, 0), *written = memory(9, 0);
-    char *executes = memory(20, 0), *exits = memory(20, 0), *ours = memory(40, 0), *locked = memory(43, 0);
+    char *executes = memory(20, 0), *exits = memory(20, 0), *reads = memory(20, 0), *ours = memory(40, 0), *locked = memory(43, 0);
     /* What these need once, of the stack, too, is there when the recording begins. */
-    with_vfork(memory(1, 0), memory(1, 0), 1);
+    with_vfork(memory(1, 0), memory(1, 0), memory(1, 0), 1);
     with_fork(memory(2, 0), 2);
     written_by_another(memory(1, 0), 1);
     resident(populated, 17);
@@ -146,9 +152,8 @@ int main(int count, char **arguments)
     unseen(ring, 12, rings ? 12 : 0);
     written_by_another(written, 9);
     unseen(written, 9, 9);
-    with_vfork(executes, exits, 20);
-    unseen(executes, 20, 20);
-    unseen(exits, 20, 20);
+    with_vfork(executes, exits, reads, 20);
+    unseen(reads, 20, 20);
     with_fork(ours, 40);
     int shared = memfd_create("pages", 0);
     if (shared < 0 || ftruncate(shared, 11 * PAGE) ||
@@ -159,6 +164,8 @@ int main(int count, char **arguments)
     ledger_open("pages");
     ledger_add("site_touches_some", 10);
     ledger_add("site_in_parent", 20);
+    ledger_add("site_before_exec", 20);
+    ledger_add("site_before_exit", 20);
     ledger_open("unexplained");
     ledger_add("anonymous", anonymous);
     ledger_add("shmem", 11);

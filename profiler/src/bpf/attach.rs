@@ -142,6 +142,9 @@ impl Bpf {
     pub fn attach_faults(&mut self, events: FaultEvents) -> Result<(), AttachError> {
         match events {
             FaultEvents::Tracepoints => {
+                self.program::<TracePoint>("task_newtask")?
+                    .attach("task", "task_newtask")
+                    .map_err(Box::new)?;
                 for name in ["page_fault_user", "page_fault_kernel"] {
                     let program = self.program::<RawTracePoint>(name)?;
                     program.attach(name).map_err(Box::new)?;
