@@ -5,7 +5,8 @@ use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use procfs::process::{MMapPath, MemoryMap, Process};
 use unfreed_tests::build::{self, Linkage};
 use unfreed_tests::compare::{Side, compare};
 use unfreed_tests::matrix::{Allocator, Case};
@@ -21,13 +22,21 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// A new module is noticed within a second; attaching to it takes its time on a busy machine.
 const NOTICED: Duration = Duration::from_secs(5);
 
-/// Whether there is a probe at this address, and unfreed is done with attaching: it waits for what
-/// may happen next (`epoll_wait`, 232).
+/// Whether there is a probe at the beginning of the function at this address, where a file is mapped, and
+/// unfreed is done with attaching: it waits for what may happen next (`epoll_wait`, 232).
 fn is_probed(case: &Recorded, address: u64) -> Result<bool> {
-    let mut byte = [0];
-    File::open(format!("/proc/{}/mem", case.target.pid()))?.read_exact_at(&mut byte, address)?;
+    let process = Process::new(case.target.pid().cast_signed())?;
+    let maps = process.maps()?;
+    let is_there = |map: &&MemoryMap| (map.address.0..map.address.1).contains(&address);
+    let map = maps.iter().find(is_there).context("it is not mapped")?;
+    let MMapPath::Path(path) = &map.pathname else {
+        bail!("no file is mapped there");
+    };
+    let (mut in_memory, mut in_file) = ([0; 32], [0; 32]);
+    process.mem()?.read_exact_at(&mut in_memory, address)?;
+    File::open(path)?.read_exact_at(&mut in_file, address - map.address.0 + map.offset)?;
     let call = std::fs::read_to_string(format!("/proc/{}/syscall", case.unfreed.pid()))?;
-    Ok(byte == [0xcc] && call.starts_with("232 "))
+    Ok(in_memory != in_file && call.starts_with("232 "))
 }
 
 #[test]
