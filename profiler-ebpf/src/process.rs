@@ -89,7 +89,7 @@ pub fn task_newtask(ctx: TracePointContext) -> u32 {
     /// The child has the parent's memory; it is a thread of the parent's process (`sched.h`).
     const CLONE_VM: u64 = 0x100;
     const CLONE_THREAD: u64 = 0x1_0000;
-    /// Offsets in the tracepoint's record (events/task/task_newtask/format): the same from Linux 5.10 on.
+    /// Offsets in the tracepoint's record (`events/task/task_newtask/format`): the same from Linux 5.10 on.
     const PID: usize = 8;
     const FLAGS: usize = 32;
     if recorded_memory().is_none() {
