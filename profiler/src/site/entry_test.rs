@@ -1,35 +1,9 @@
 //! Prologues as compilers and assembly writers make them, and what is no prologue.
 
-use std::ops::Range;
-
 use proptest::prelude::*;
 
 use super::{Held, Site, emulated};
-use crate::site::{Code, Place};
-
-/// One function at 0x1000.
-struct Function(Vec<u8>);
-
-impl Code for Function {
-    fn bytes(&self, address: u64) -> &[u8] {
-        let skip = address.checked_sub(0x1000);
-        skip.and_then(|skip| self.0.get(skip as usize..))
-            .unwrap_or_default()
-    }
-
-    fn extent(&self, address: u64) -> Option<Range<u64>> {
-        let all = 0x1000..0x1000 + self.0.len() as u64;
-        all.contains(&address).then_some(all)
-    }
-
-    fn handlers(&self, _: u64) -> Vec<u64> {
-        Vec::new()
-    }
-
-    fn slot(&self, _: u64) -> Option<Place> {
-        None
-    }
-}
+use crate::site::tests::Function;
 
 fn site(bytes: &[u8]) -> Option<Site> {
     emulated(&Function(bytes.to_vec()), 0x1000, &mut 1000)

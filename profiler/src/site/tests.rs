@@ -3,7 +3,7 @@
 use super::*;
 
 /// One function at 0x1000, with a GOT slot at 0x3000 for `other`.
-struct Function(Vec<u8>);
+pub struct Function(pub Vec<u8>);
 
 impl Code for Function {
     fn bytes(&self, address: u64) -> &[u8] {
