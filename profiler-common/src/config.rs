@@ -10,8 +10,8 @@ pub struct Control {
     pub tgid: u32,
     /// How stacks are walked: one of [`mode`](crate::unwind::mode).
     pub unwind: u32,
-    /// Always 0.
-    pub padding: u32,
+    /// 1: not every block is recorded, [`Sampling`](crate::sample::Sampling) says which.
+    pub sampled: u32,
 }
 
 /// Written by the eBPF side only: the target ended the recording by itself.

@@ -10,6 +10,7 @@ pub mod alloc;
 pub mod config;
 pub mod loss;
 pub mod page;
+pub mod sample;
 pub mod stack;
 pub mod thread;
 pub mod unwind;

@@ -5,6 +5,7 @@ use aya::Pod;
 use crate::alloc::{Block, BlockKey};
 use crate::config::{Control, Ended};
 use crate::page::{Move, Touch};
+use crate::sample::Sampling;
 use crate::stack::{StackHeader, StackTotals};
 use crate::thread::Thread;
 use crate::unwind::{Mapping, ProcessTable};
@@ -26,6 +27,8 @@ unsafe impl Pod for Thread {}
 unsafe impl Pod for Control {}
 // SAFETY: as above.
 unsafe impl Pod for Ended {}
+// SAFETY: as above.
+unsafe impl Pod for Sampling {}
 // SAFETY: as above.
 unsafe impl Pod for Mapping {}
 // SAFETY: as above.

@@ -28,6 +28,8 @@ pub struct Call {
     pub kind: u32,
     /// How its return is seen: one of [`seen`].
     pub seen: u32,
+    /// 1: its block is recorded; 0: another one will be, or its old block is all that matters.
+    pub recorded: u64,
     /// realloc only: 1 when `old` was in the live map and is set aside here.
     pub has_old: u64,
     /// The block that realloc was given.
@@ -185,6 +187,30 @@ pub struct Tables {
     pub padding: u32,
 }
 
+/// How many threads have a [`Sampler`] at a time. A power of two.
+pub const SAMPLERS: usize = 1 << 12;
+
+/// What sampling needs of a thread at each call, where it is found at once: by the thread's id modulo
+/// [`SAMPLERS`]. Of several threads the first one has it, until it exits.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Sampler {
+    /// The thread's id; 0: none.
+    pub owner: u32,
+    /// How the return of the call in `slot` is seen: one of [`seen`].
+    pub seen: u32,
+    /// Bytes up to the next one that is picked, itself included; 0: not known yet.
+    pub until: u64,
+    /// The call in flight that is not recorded: where on the stack its return address is; 0: none.
+    pub slot: u64,
+    /// Its return address, where that is needed to know that it is still in flight.
+    pub return_address: u64,
+    /// Address of its function.
+    pub function: u64,
+    /// 1: [`Thread`] may have a call in flight.
+    pub busy: u64,
+}
+
 /// All that is kept of one thread. Only programs running on that thread touch it.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -197,6 +223,8 @@ pub struct Thread {
     pub interrupted_count: u64,
     /// Calls nested in `call` so far.
     pub nested: u64,
+    /// Sampling: as [`Sampler::until`], of a thread that has no [`Sampler`].
+    pub until: u64,
     /// Return addresses that return probes have replaced, the outermost first, nested calls included.
     /// Those of calls that have returned meanwhile may still be among them.
     pub replaced: [Replaced; MAX_REPLACED],

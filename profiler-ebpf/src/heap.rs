@@ -13,6 +13,7 @@ use unfreed_common::unwind::walker;
 use crate::loss::lost;
 use crate::machine::Registers;
 use crate::maps::WALKERS;
+use crate::sampler::{self, Verdict};
 use crate::track::Entry;
 use crate::{frame_pointer, live, process, stack, thread, track, unwind};
 
@@ -139,6 +140,9 @@ pub fn heap_free(ctx: ProbeContext) -> u32 {
         return 0;
     }
     if let Some(tgid) = process::recorded_by_probe(&ctx) {
+        if sampler::is_on() && !live::may_hold(address) {
+            return 0;
+        }
         let key = BlockKey {
             tgid,
             padding: 0,
@@ -153,6 +157,7 @@ pub fn heap_free(ctx: ProbeContext) -> u32 {
 
 /// The return of a function, by the kernel's trampoline.
 #[uretprobe]
+#[inline(always)]
 pub fn heap_return(ctx: RetProbeContext) -> u32 {
     let regs = Registers::of(ctx.regs);
     returned(&ctx, regs, regs.slot_at_trampoline())
@@ -160,6 +165,7 @@ pub fn heap_return(ctx: RetProbeContext) -> u32 {
 
 /// The return of a function, at its `ret` instruction.
 #[uprobe]
+#[inline(always)]
 pub fn heap_return_instruction(ctx: ProbeContext) -> u32 {
     let regs = Registers::of(ctx.regs);
     returned(&ctx, regs, regs.slot_at_return_instruction())
@@ -168,10 +174,14 @@ pub fn heap_return_instruction(ctx: ProbeContext) -> u32 {
 /// `__cxa_begin_catch`: an exception has reached its handler.
 #[uprobe]
 pub fn heap_caught(ctx: ProbeContext) -> u32 {
-    if let Some(tgid) = process::recorded_by_probe(&ctx)
-        && let Some(thread) = thread::existing()
-    {
-        track::unwound(tgid, thread, Registers::of(ctx.regs).stack_pointer());
+    if let Some(tgid) = process::recorded_by_probe(&ctx) {
+        let stack_pointer = Registers::of(ctx.regs).stack_pointer();
+        if sampler::is_on() {
+            sampler::unwound(stack_pointer);
+        }
+        if let Some(thread) = thread::existing() {
+            track::unwound(tgid, thread, stack_pointer);
+        }
     }
     0
 }
@@ -205,17 +215,24 @@ fn realloc_array(ctx: &ProbeContext, seen: u32) -> u32 {
 
 #[inline(always)]
 fn entry(ctx: &ProbeContext, size: u64, argument: u64, kind: u32, seen: u32) -> u32 {
-    if let Some(tgid) = process::recorded_by_probe(ctx)
-        && let Some(thread) = thread::current()
+    let Some(tgid) = process::recorded_by_probe(ctx) else {
+        return 0;
+    };
+    let regs = Registers::of(ctx.regs);
+    let entry = Entry {
+        size,
+        argument,
+        kind,
+        seen,
+    };
+    let verdict = sampler::begin(regs, &entry);
+    if verdict == Verdict::Nothing {
+        return 0;
+    }
+    if let Some(thread) = thread::current()
+        && track::begin(regs, tgid, thread, &entry)
     {
-        let entry = Entry {
-            size,
-            argument,
-            kind,
-            seen,
-        };
-        let regs = Registers::of(ctx.regs);
-        if track::begin(regs, tgid, thread, &entry) {
+        if is_recorded(verdict, thread, size) {
             let function = regs.instruction_pointer();
             let caller = unwind::caller(regs, thread);
             if let Some(stack) = unwind::same_as_before(function, &caller, thread) {
@@ -224,9 +241,25 @@ fn entry(ctx: &ProbeContext, size: u64, argument: u64, kind: u32, seen: u32) -> 
                 unwind::begin(function, &caller, tgid, thread);
                 follow(ctx, walker::WALK, tgid, thread);
             }
+        } else {
+            track::not_recorded(tgid, thread);
         }
     }
     0
+}
+
+/// Whether a call that has begun is recorded.
+#[inline(always)]
+fn is_recorded(verdict: Verdict, thread: &mut Thread, size: u64) -> bool {
+    if !sampler::is_on() {
+        return true;
+    }
+    sampler::note(thread);
+    match verdict {
+        Verdict::Undecided => sampler::picks(thread, size),
+        Verdict::Picked => true,
+        Verdict::OldBlockOnly | Verdict::Nothing => false,
+    }
 }
 
 /// The process that is recorded, and the thread whose stack is being walked.
@@ -247,10 +280,17 @@ fn follow(ctx: &ProbeContext, index: u32, tgid: u32, thread: &mut Thread) {
 
 #[inline(always)]
 fn returned(ctx: &impl EbpfContext, regs: Registers, slot: u64) -> u32 {
-    if let Some(tgid) = process::recorded_by_probe(ctx)
-        && let Some(thread) = thread::existing()
-    {
-        track::commit(tgid, thread, slot, regs.result());
+    if let Some(tgid) = process::recorded_by_probe(ctx) {
+        let samples = sampler::is_on();
+        if samples && sampler::has_returned(slot) {
+            return 0;
+        }
+        if let Some(thread) = thread::existing() {
+            track::commit(tgid, thread, slot, regs.result());
+            if samples {
+                sampler::note(thread);
+            }
+        }
     }
     0
 }

@@ -1,11 +1,12 @@
 //! The only writer of the live map and of what was given back.
 
-use aya_ebpf::bindings::{BPF_ANY, BPF_NOEXIST};
+use aya_ebpf::bindings::BPF_NOEXIST;
 use unfreed_common::alloc::{Block, BlockKey};
 use unfreed_common::loss::Loss;
 
 use crate::loss::{add, lost};
-use crate::maps::{GIVEN_BACK, LIVE};
+use crate::maps::{GIVEN_BACK, HELD, HELD_PLACES, LIVE, SAMPLING};
+use crate::sampler;
 
 /// Errors of map updates, errno-base.h.
 const E2BIG: i32 = -7;
@@ -15,18 +16,53 @@ const ENOENT: i32 = -2;
 /// A new block exists.
 #[inline(always)]
 pub fn take(key: &BlockKey, block: &Block) {
-    let mut result = LIVE.insert(key, block, u64::from(BPF_NOEXIST));
-    if result == Err(EEXIST) {
+    count_held(key.address, 1);
+    if insert(key, block) == Err(EEXIST) {
         // The address is handed out again, so the block that had it was freed unseen.
-        lost(Loss::FreeMissed);
         let _freed = give_back(key);
-        result = LIVE.insert(key, block, u64::from(BPF_ANY));
+        let _counted = insert(key, block);
     }
+}
+
+/// A block that was set aside is there again.
+#[inline(always)]
+pub fn restore(key: &BlockKey, block: &Block) {
+    let _counted = insert(key, block);
+}
+
+/// Fails when the address is a live block's. Each failure is counted.
+#[inline(always)]
+fn insert(key: &BlockKey, block: &Block) -> Result<(), i32> {
+    let result = LIVE.insert(key, block, u64::from(BPF_NOEXIST));
     match result {
         Ok(()) => {}
+        Err(EEXIST) => lost(Loss::FreeMissed),
         Err(E2BIG) => lost(Loss::LiveMapFull),
         Err(_) => lost(Loss::LiveInsertFailed),
     }
+    result
+}
+
+/// Whether the address can be a live block's, in less time than it takes to look.
+#[inline(always)]
+pub fn may_hold(address: u64) -> bool {
+    HELD.get(held_index(address)).is_none_or(|held| *held != 0)
+}
+
+#[inline(always)]
+fn count_held(address: u64, change: u64) {
+    if sampler::is_on()
+        && let Some(held) = HELD.get_ptr_mut(held_index(address))
+    {
+        add(held, change);
+    }
+}
+
+#[inline(always)]
+fn held_index(address: u64) -> u32 {
+    // Blocks begin at multiples of 8 or 16.
+    let hash = (address >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (hash >> (u64::BITS - HELD_PLACES)) as u32
 }
 
 /// Takes a block out of the map without counting it as given back. `None`: it is from before the
@@ -61,7 +97,7 @@ pub fn give_back(key: &BlockKey) -> bool {
     };
     let size = block.size;
     match LIVE.remove(key) {
-        Ok(()) => count_given_back(size),
+        Ok(()) => count_given_back(key.address, size),
         Err(ENOENT) => {}
         Err(_) => lost(Loss::LiveDeleteFailed),
     }
@@ -70,12 +106,17 @@ pub fn give_back(key: &BlockKey) -> bool {
 
 /// Adds a block to what was given back.
 #[inline(always)]
-pub fn count_given_back(size: u64) {
+pub fn count_given_back(address: u64, size: u64) {
+    count_held(address, u64::MAX);
+    let (bytes, count) = match SAMPLING.get(0) {
+        Some(sampling) if sampler::is_on() => sampling.stands_for(size),
+        _ => (size, 1),
+    };
     if let Some(sum) = GIVEN_BACK.get_ptr_mut(0) {
         // SAFETY: a pointer into an element of an array; the fields see only atomic adds.
         unsafe {
-            add(&raw mut (*sum).bytes, size);
-            add(&raw mut (*sum).count, 1);
+            add(&raw mut (*sum).bytes, bytes);
+            add(&raw mut (*sum).count, count);
         }
     }
 }

@@ -23,6 +23,7 @@ mod moves;
 mod pages;
 mod process;
 mod rules;
+mod sampler;
 mod stack;
 mod thread;
 mod touch;
@@ -30,6 +31,7 @@ mod track;
 mod trampoline;
 mod unwind;
 mod window;
+mod word;
 
 /// A panic would have to loop, which the verifier refuses: no program that can panic is ever loaded.
 #[cfg(not(test))]

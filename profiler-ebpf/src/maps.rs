@@ -7,8 +7,9 @@ use unfreed_common::alloc::{Block, BlockKey, GivenBack};
 use unfreed_common::config::{Control, Ended};
 use unfreed_common::loss::{Loss, Note};
 use unfreed_common::page::Touch;
+use unfreed_common::sample::Sampling;
 use unfreed_common::stack::StackTotals;
-use unfreed_common::thread::Thread;
+use unfreed_common::thread::{SAMPLERS as SAMPLER_SLOTS, Sampler, Thread};
 use unfreed_common::unwind::{
     CACHE_ENTRIES, MAPPINGS as MAPPINGS_OF_ALL, MAX_PROCESSES, Mapping, ProcessTable, walker,
 };
@@ -22,6 +23,14 @@ pub static LIVE: HashMap<BlockKey, Block> = HashMap::with_max_entries(1 << 20, B
 /// programs are preemptible since Linux 6.0, so even these see only atomic adds.)
 #[map]
 pub static GIVEN_BACK: PerCpuArray<GivenBack> = PerCpuArray::with_max_entries(1, 0);
+
+/// How many live blocks have an address of this hash, when not every block is recorded: that of most frees
+/// is none, and a look here costs less than a search in `LIVE`. The user side makes it small otherwise.
+#[map]
+pub static HELD: Array<u64> = Array::with_max_entries(1 << HELD_PLACES, 0);
+
+/// Binary logarithm of how many hashes there are.
+pub const HELD_PLACES: u32 = 15;
 
 /// Touches by page. Memory is taken per entry where the kernel lets us; the user side sets the size
 /// (`--max-live`). Full: the touch is lost, `Loss::LiveMapFull`.
@@ -96,6 +105,14 @@ pub static GUESTS: HashMap<u32, u32> = HashMap::with_max_entries(1 << 10, 0);
 /// How many those are: an array, since that is looked into at once.
 #[map]
 pub static GUESTS_COUNT: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Written by the user side: how to sample.
+#[map]
+pub static SAMPLING: Array<Sampling> = Array::with_max_entries(1, 0);
+
+/// See `Sampler`. The user side makes it small when every block is recorded.
+#[map]
+pub static SAMPLERS: Array<Sampler> = Array::with_max_entries(SAMPLER_SLOTS as u32, 0);
 
 /// Written by the user side: whether events count.
 #[map]

@@ -13,6 +13,7 @@ use crate::loss::add;
 use crate::machine::{Interrupted, LINK_LEADS_ON, needs_frame_pointer, restores_frame_pointer};
 use crate::maps::{CHANGES, PUBLISHED, STACKS};
 use crate::window::{self, LARGEST_SPAN};
+use crate::word::set;
 
 /// Where the walk that was begun last is to be remembered, or is.
 #[inline(always)]
@@ -36,10 +37,10 @@ pub fn begin(memo: &mut Memo, innermost: u64, frame: &Frame, link: u64) {
     memo.sp = frame.sp;
     memo.fp = frame.fp;
     memo.link = link;
-    zero(&mut memo.fp_needed);
-    zero(&mut memo.fp_restored);
-    zero(&mut memo.count);
-    zero(&mut memo.span);
+    set(&mut memo.fp_needed, 0);
+    set(&mut memo.fp_restored, 0);
+    set(&mut memo.count, 0);
+    set(&mut memo.span, 0);
 }
 
 /// The walk goes on by this rule.
@@ -169,8 +170,8 @@ pub fn settle(memo: &mut Memo) {
     if count == 0 {
         return;
     }
-    zero(&mut memo.pending_bytes);
-    zero(&mut memo.pending_count);
+    set(&mut memo.pending_bytes, 0);
+    set(&mut memo.pending_count, 0);
     add_to_totals(memo.stack, bytes, count);
 }
 
@@ -182,8 +183,9 @@ pub fn settle_all(thread: &mut Thread) {
     }
 }
 
+/// Adds blocks or pages to what was taken at a stack.
 #[inline(always)]
-fn add_to_totals(stack: u64, bytes: u64, count: u64) {
+pub fn add_to_totals(stack: u64, bytes: u64, count: u64) {
     if let Some(totals) = STACKS.get_ptr_mut(stack) {
         // SAFETY: a pointer into an element that is never removed; the fields see only atomic adds.
         unsafe {
@@ -191,11 +193,4 @@ fn add_to_totals(stack: u64, bytes: u64, count: u64) {
             add(&raw mut (*totals).taken_count, count);
         }
     }
-}
-
-/// Volatile, since LLVM would make a call of memset of several zeros.
-#[inline(always)]
-fn zero(word: &mut u64) {
-    // SAFETY: a valid reference.
-    unsafe { core::ptr::write_volatile(word, 0) };
 }

@@ -9,7 +9,7 @@ use unfreed_common::config::ended;
 
 use crate::loss::add;
 use crate::maps::{CHANGED, CHANGES, CONTROL, ENDED, GUESTS, GUESTS_COUNT, NO_PROGRAMS, PROCESSES};
-use crate::{memo, thread, track};
+use crate::{memo, sampler, thread, track};
 
 /// The idle task's process id, which no program is run for.
 const NOBODY: u32 = 0;
@@ -141,6 +141,7 @@ pub fn process_exit(_: TracePointContext) -> u32 {
             thread::forget();
         }
     }
+    sampler::forget();
     if thread::current_tid() == current_tgid() {
         leave();
         if recorded == current_tgid() {
@@ -156,10 +157,11 @@ pub fn signal_deliver(ctx: TracePointContext) -> u32 {
     // SAFETY: within the tracepoint's record, whose layout is the same since Linux 2.6.30 and in
     // events/signal/signal_deliver/format.
     let handler: Result<u64, _> = unsafe { ctx.read_at(SA_HANDLER) };
-    if handler.is_ok_and(|handler| handler > SIG_IGN)
-        && let Some(state) = thread::existing()
-    {
-        track::interrupt(state);
+    if handler.is_ok_and(|handler| handler > SIG_IGN) {
+        sampler::interrupt();
+        if let Some(state) = thread::existing() {
+            track::interrupt(state);
+        }
     }
     0
 }

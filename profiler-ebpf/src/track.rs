@@ -12,12 +12,13 @@ use unfreed_common::thread::{Call, MAX_INTERRUPTED, Thread, kind, seen};
 
 use crate::loss::{lost, noted};
 use crate::machine::{Registers, slot_holds};
+use crate::maps::SAMPLING;
 use crate::window::read_word;
-use crate::{live, memo, trampoline};
+use crate::{live, memo, sampler, trampoline};
 
 /// How far below a pending call's frame a nested call's frame can be. Further away is another stack
 /// (a coroutine's, a signal stack).
-const NESTED_WITHIN: u64 = 1 << 20;
+pub const NESTED_WITHIN: u64 = 1 << 20;
 
 /// The kernel follows this many return probes on one thread (`MAX_URETPROBE_DEPTH`).
 const RETURN_DEPTH: u64 = 64;
@@ -34,8 +35,20 @@ pub struct Entry {
     pub seen: u32,
 }
 
-/// An allocator function was entered. True: this is a call to be recorded, and [`stack_known`] must
-/// follow.
+/// A call in flight, as far as it matters to those that begin.
+pub struct Pending {
+    /// As in `Call`.
+    pub slot: u64,
+    /// As in `Call`; only for those whose return is seen at an instruction.
+    pub return_address: u64,
+    /// As in `Call`.
+    pub function: u64,
+    /// One of `seen`.
+    pub seen: u32,
+}
+
+/// An allocator function was entered. True: this is a call to be recorded, and [`stack_known`] or
+/// [`not_recorded`] must follow.
 #[inline(always)]
 pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread, entry: &Entry) -> bool {
     let slot = regs.slot_at_entry();
@@ -48,7 +61,13 @@ pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread, entry: &Entry) -> 
         trampoline::will_replace(thread, slot, return_address);
     }
     if thread.call.slot != 0 {
-        if is_nested(&thread.call, slot, function, return_address) {
+        let pending = Pending {
+            slot: thread.call.slot,
+            return_address: thread.call.return_address,
+            function: thread.call.function,
+            seen: thread.call.seen,
+        };
+        if is_nested(&pending, slot, function, return_address) {
             thread.nested += 1;
             if thread.nested == RETURN_DEPTH - 1 {
                 lost(Loss::ReturnDepth);
@@ -74,6 +93,19 @@ pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread, entry: &Entry) -> 
 #[inline(always)]
 pub fn stack_known(tgid: u32, thread: &mut Thread, stack: u64) {
     thread.call.stack = stack;
+    thread.call.recorded = 1;
+    set_old_aside(tgid, thread);
+}
+
+/// The block of the call that has just begun is not to be recorded.
+#[inline(always)]
+pub fn not_recorded(tgid: u32, thread: &mut Thread) {
+    thread.call.recorded = 0;
+    set_old_aside(tgid, thread);
+}
+
+#[inline(always)]
+fn set_old_aside(tgid: u32, thread: &mut Thread) {
     let has_argument = thread.call.argument != 0;
     if has_argument && (thread.call.kind == kind::REALLOC || thread.call.kind == kind::RESIZE) {
         // Before the allocator can give the address to another thread.
@@ -185,7 +217,7 @@ pub fn drop_calls(tgid: u32, thread: &mut Thread) {
 
 /// Whether a call entered at `slot` runs inside `pending`, which then must still be on the stack.
 #[inline(always)]
-fn is_nested(pending: &Call, slot: u64, function: u64, return_address: u64) -> bool {
+pub fn is_nested(pending: &Pending, slot: u64, function: u64, return_address: u64) -> bool {
     if slot > pending.slot || pending.slot - slot > NESTED_WITHIN {
         return false;
     }
@@ -252,7 +284,7 @@ fn abandon(tgid: u32, thread: &mut Thread) {
 
 #[inline(always)]
 fn taken(tgid: u32, thread: &mut Thread, address: u64) {
-    if address == 0 {
+    if address == 0 || thread.call.recorded == 0 {
         return;
     }
     set_key(thread, tgid, address);
@@ -261,14 +293,20 @@ fn taken(tgid: u32, thread: &mut Thread, address: u64) {
     // SAFETY: a helper without arguments.
     thread.block.time = unsafe { bpf_ktime_get_ns() };
     let (stack, size) = (thread.call.stack, thread.call.size);
-    memo::taken(memo::of(thread), stack, size);
+    match SAMPLING.get(0) {
+        Some(sampling) if sampler::is_on() => {
+            let (bytes, count) = sampling.stands_for(size);
+            memo::add_to_totals(stack, bytes, count);
+        }
+        _ => memo::taken(memo::of(thread), stack, size),
+    }
     live::take(&thread.key, &thread.block);
 }
 
 #[inline(always)]
 fn old_given_back(thread: &mut Thread) {
     if thread.call.has_old != 0 {
-        live::count_given_back(thread.call.old.size);
+        live::count_given_back(thread.call.argument, thread.call.old.size);
     }
 }
 
@@ -279,7 +317,7 @@ fn old_restored(tgid: u32, thread: &mut Thread) {
         let address = thread.call.argument;
         set_key(thread, tgid, address);
         // It has been counted when it was taken.
-        live::take(&thread.key, &thread.call.old);
+        live::restore(&thread.key, &thread.call.old);
     }
 }
 
@@ -302,6 +340,7 @@ fn copy(to: &mut Call, from: &Call) {
         stack,
         kind,
         seen,
+        recorded,
         has_old,
         old,
     } = from;
@@ -313,6 +352,7 @@ fn copy(to: &mut Call, from: &Call) {
     to.stack = *stack;
     to.kind = *kind;
     to.seen = *seen;
+    to.recorded = *recorded;
     to.has_old = *has_old;
     to.old.size = old.size;
     to.old.stack = old.stack;

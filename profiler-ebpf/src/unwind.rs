@@ -15,6 +15,7 @@ use crate::memo;
 use crate::rules::{self, UNMAPPED};
 use crate::trampoline;
 use crate::window;
+use crate::word::set;
 
 /// How many frames one program walks: the verifier of older kernels (and any, with more) gives up on
 /// all 127 at once. At most 33 programs can follow each other (`MAX_TAIL_CALL_CNT`).
@@ -209,13 +210,6 @@ fn add_caller(how: u32, thread: &mut Thread) -> Result<(), Stop> {
     walk.frame.fp = caller.fp;
     walk.frame.interrupted = caller.interrupted;
     Ok(())
-}
-
-/// Sets a word. Volatile, since LLVM would make a call of memset of several zeros.
-#[inline(always)]
-fn set(word: &mut u64, value: u64) {
-    // SAFETY: a valid reference.
-    unsafe { core::ptr::write_volatile(word, value) };
 }
 
 /// The stack that a walk from `place` would end with, if it is remembered. Else, or if it has changed, the

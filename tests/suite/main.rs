@@ -12,6 +12,7 @@ mod modules;
 mod pages;
 mod recorded;
 mod redis;
+mod sampling;
 mod scale;
 mod session;
 mod stripped;

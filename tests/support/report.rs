@@ -15,6 +15,8 @@ pub const REFUSED: &str = "refused_";
 pub struct Report {
     /// `unfreed` or `all`.
     pub mode: String,
+    /// How blocks were sampled, unless every one was recorded.
+    pub sampled: Option<Sampled>,
     /// Sums over the process.
     pub totals: Totals,
     /// Events lost, by reason.
@@ -35,6 +37,15 @@ pub struct Totals {
     pub given_back: Weight,
     /// What of that was not.
     pub unfreed: Weight,
+}
+
+/// How blocks were sampled.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Sampled {
+    /// Mean bytes between samples.
+    pub mean_bytes: u64,
+    /// How many blocks the unfreed ones were estimated from.
+    pub samples: u64,
 }
 
 /// One stack and its weight.

@@ -5,6 +5,7 @@ use aya::programs::{Program, ProgramError, ProgramFd};
 use aya::{Ebpf, EbpfLoader};
 use thiserror::Error;
 use unfreed_common::config::{Control, Ended};
+use unfreed_common::sample::Sampling;
 use unfreed_common::stack::{OVERFLOW_STACK, StackTotals};
 use unfreed_common::unwind::walker;
 
@@ -20,6 +21,8 @@ pub struct Bpf {
     pub(super) new_stacks: Option<RingBuf<MapData>>,
     pub(super) moves: Option<RingBuf<MapData>>,
     pub(super) tables: Option<Tables>,
+    /// Not every block is recorded.
+    pub(super) sampled: bool,
     /// Kept: the kernel empties an array of programs that nobody holds.
     walkers: Vec<ProgramArray<MapData>>,
 }
@@ -70,6 +73,8 @@ pub struct Sizes {
     pub threads: u32,
     /// Rows of unwind tables.
     pub rows: u32,
+    /// Whether not every block is to be recorded.
+    pub sampled: bool,
     /// When the first two take their memory.
     pub memory: Memory,
 }
@@ -82,6 +87,7 @@ impl Sizes {
             touches: 16,
             threads: 16,
             rows: 1024,
+            sampled: false,
             memory,
         }
     }
@@ -132,7 +138,13 @@ pub enum LoadError {
 impl Bpf {
     /// Loads the object and creates its maps. Programs are loaded when they are first attached.
     pub fn load(sizes: Sizes) -> Result<Self, LoadError> {
-        let mut ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        if !sizes.sampled {
+            for map in ["HELD", "SAMPLERS"] {
+                loader.map_max_entries(map, 1);
+            }
+        }
+        let mut ebpf = loader
             .map_max_entries("LIVE", sizes.live)
             .map_max_entries("TOUCHES", sizes.touches)
             .map_max_entries("THREADS", sizes.threads)
@@ -151,6 +163,7 @@ impl Bpf {
             new_stacks: Some(new_stacks),
             moves: Some(moves),
             tables: Some(tables),
+            sampled: false,
             walkers: Vec::new(),
         };
         bpf.insert_overflow_stack()?;
@@ -168,6 +181,18 @@ impl Bpf {
             array.set(index, &self.loaded(program)?, 0)?;
         }
         self.walkers.push(array);
+        Ok(())
+    }
+
+    /// Has not every block be recorded. Before the recording begins, with [`Sizes::sampled`].
+    pub fn set_sampling(&mut self, sampling: &Sampling) -> Result<(), LoadError> {
+        let map = self
+            .ebpf
+            .map_mut("SAMPLING")
+            .ok_or_else(|| LoadError::Missing("SAMPLING".into()))?;
+        let mut array: Array<_, Sampling> = Array::try_from(map)?;
+        array.set(0, sampling, 0)?;
+        self.sampled = true;
         Ok(())
     }
 

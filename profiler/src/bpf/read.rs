@@ -11,6 +11,7 @@ use unfreed_common::alloc::{Block, BlockKey, GivenBack};
 use unfreed_common::config::{Control, Ended};
 use unfreed_common::loss::{Loss, Note};
 use unfreed_common::page::{Move, Touch};
+use unfreed_common::sample::WHOLE;
 use unfreed_common::stack::{StackHeader, StackTotals};
 use unfreed_common::thread::{Call, Thread};
 use unfreed_common::unwind::mode;
@@ -37,7 +38,7 @@ impl NewStack {
     }
 }
 
-/// What a stack took.
+/// What a stack took, an estimate when not every block is recorded.
 #[derive(Debug, Clone, Copy)]
 pub struct StackEntry {
     /// The stack's id.
@@ -73,7 +74,7 @@ impl Bpf {
                 Unwind::FramePointers => mode::FRAME_POINTERS,
                 Unwind::Tables => mode::TABLES,
             },
-            padding: 0,
+            sampled: self.sampled.into(),
         };
         self.control
             .set(0, control, 0)
@@ -159,10 +160,10 @@ impl Bpf {
         let mut stacks = Vec::new();
         self.for_each::<u64, StackTotals>("STACKS", |&hash, &totals| {
             let pending = pending.get(&hash).copied().unwrap_or_default();
-            let taken = Weight {
+            let taken = self.whole(Weight {
                 bytes: totals.taken_bytes + pending.bytes,
                 count: totals.taken_count + pending.count,
-            };
+            });
             stacks.push(StackEntry { hash, taken });
         })?;
         Ok(stacks)
@@ -180,7 +181,16 @@ impl Bpf {
                 count: sum.count,
             };
         }
-        Ok(weight)
+        Ok(self.whole(weight))
+    }
+
+    /// A sum of the programs', in whole blocks.
+    fn whole(&self, sum: Weight) -> Weight {
+        let unit = if self.sampled { WHOLE } else { 1 };
+        Weight {
+            count: (sum.count + unit / 2) / unit,
+            ..sum
+        }
     }
 
     /// Every loss counter, zeros included.

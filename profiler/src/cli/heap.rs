@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::record::Record;
+use super::size;
 use crate::allocator::Hints;
 use crate::pipeline::What;
 
@@ -20,6 +21,11 @@ pub struct Heap {
     /// before Linux 6.1: 1048576]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_live: Option<u32>,
+
+    /// Record not every block but one for each SIZE bytes on average, such as 512KiB: each byte has the same
+    /// chance, and all numbers become estimates. 0: every block, exactly
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = size::parse_mean)]
+    sample: u64,
 
     /// Prefix of the allocator's functions (`my_` for `my_malloc`), or an unstripped copy of the
     /// executable (a path with a slash), where detection cannot know
@@ -49,6 +55,7 @@ impl Heap {
         };
         self.record.run(What::Heap {
             max_live: self.max_live,
+            sample: self.sample,
             hints: Hints {
                 prefix,
                 at_entry: self.probe_sites == SitesArg::Entry,

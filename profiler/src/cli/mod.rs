@@ -4,6 +4,7 @@ mod check;
 mod heap;
 mod pages;
 mod record;
+mod size;
 mod time;
 
 use std::process::ExitCode;

@@ -54,6 +54,8 @@ pub enum What {
     Heap {
         /// Entries of the live map; `None`: what the kernel makes of it.
         max_live: Option<u32>,
+        /// Mean bytes between samples; 0: every block is recorded.
+        sample: u64,
         /// What the user knows of the allocator.
         hints: Hints,
         /// An unstripped copy of the executable, to find the allocator of a stripped one with.

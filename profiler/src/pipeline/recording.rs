@@ -331,6 +331,7 @@ impl<'a> Recording<'a> {
             min_age: settings.min_age,
             end,
             totals: counted.totals,
+            sampled: source.sampled(),
             memory: ProcessMemory {
                 rss_before: before.rss,
                 rss_after: after.rss,

@@ -20,6 +20,7 @@ pub fn sizes(settings: &Settings, kernel: Kernel, threads: u32, rows: u32) -> Si
         touches,
         threads: kernel.threads(threads),
         rows,
+        sampled: matches!(settings.what, What::Heap { sample: 1.., .. }),
         memory: kernel.memory,
     }
 }
@@ -33,11 +34,14 @@ pub fn source(
 ) -> anyhow::Result<(Box<dyn Source>, Option<(String, PathBuf)>)> {
     match &settings.what {
         What::Heap {
-            hints, unstripped, ..
+            hints,
+            unstripped,
+            sample,
+            ..
         } => {
             let exe = &target.process.exe;
             let copy = unstripped.as_ref().map(|path| Unstripped::read(path, exe));
-            let heap = Heap::of(target.pid, hints.clone(), copy.transpose()?);
+            let heap = Heap::of(target.pid, hints.clone(), copy.transpose()?, *sample);
             let symbols = unstripped.clone().map(|path| (exe.clone(), path));
             Ok((Box::new(heap), symbols))
         }

@@ -104,6 +104,15 @@ pub struct Totals {
     pub unfreed: Weight,
 }
 
+/// How the blocks of a recording were picked. Weights are estimates then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sampled {
+    /// Mean bytes between samples.
+    pub mean_bytes: u64,
+    /// How many blocks the unfreed ones were estimated from.
+    pub samples: u64,
+}
+
 /// The kernel's own account of the process, in bytes (`/proc/PID/statm` times the page size).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessMemory {
@@ -136,6 +145,8 @@ pub struct Profile<S = Stack> {
     pub end: End,
     /// Sums.
     pub totals: Totals,
+    /// How blocks were sampled; `None`: every one was recorded, and all numbers are exact.
+    pub sampled: Option<Sampled>,
     /// RSS and VSZ.
     pub memory: ProcessMemory,
     /// Why RSS has changed, where the view tells.
@@ -165,6 +176,7 @@ impl<S> Profile<S> {
             min_age,
             end,
             totals,
+            sampled,
             memory,
             reconciliation,
             unwinding,
@@ -182,6 +194,7 @@ impl<S> Profile<S> {
             min_age,
             end,
             totals,
+            sampled,
             memory,
             reconciliation,
             unwinding,

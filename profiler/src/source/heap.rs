@@ -5,10 +5,12 @@ use std::num::NonZeroU32;
 
 use anyhow::bail;
 use unfreed_common::alloc::Block;
+use unfreed_common::sample::Sampling;
 
 use crate::allocator::{self, Hints, Plan, Returns};
 use crate::bpf::{Bpf, Probe, Walkers};
-use crate::profile::{Process, Reconciliation, Unwind, View, Weight};
+use crate::profile::{Process, Reconciliation, Sampled, Unwind, View, Weight};
+use crate::source::sampling::{sampling, weight, whole};
 use crate::source::{Outcome, Source, Unfreed, Unstripped};
 use crate::target::{Module, Modules};
 use crate::warning::Warning;
@@ -30,11 +32,15 @@ pub struct Heap {
     throwing: bool,
     /// Modules whose `__cxa_begin_catch` is probed.
     caught: BTreeSet<usize>,
+    /// How blocks are sampled; `None`: every one is recorded.
+    sampling: Option<Box<Sampling>>,
+    /// How many blocks the result is of.
+    blocks: u64,
 }
 
 impl Heap {
-    /// Nothing is probed yet.
-    pub fn of(pid: NonZeroU32, hints: Hints, unstripped: Option<Unstripped>) -> Self {
+    /// Nothing is probed yet. `sample`: mean bytes between samples, 0 for every block.
+    pub fn of(pid: NonZeroU32, hints: Hints, unstripped: Option<Unstripped>, sample: u64) -> Self {
         Self {
             pid,
             hints,
@@ -45,6 +51,8 @@ impl Heap {
             stripped_static: false,
             throwing: false,
             caught: BTreeSet::new(),
+            sampling: (sample > 0).then(|| sampling(sample)),
+            blocks: 0,
         }
     }
 
@@ -136,6 +144,9 @@ impl Source for Heap {
     }
 
     fn prepare(&mut self, bpf: &mut Bpf, unwind: Unwind) -> anyhow::Result<()> {
+        if let Some(sampling) = &self.sampling {
+            bpf.set_sampling(sampling)?;
+        }
         Ok(bpf.set_walk(Walkers::HEAP, unwind)?)
     }
 
@@ -201,21 +212,39 @@ impl Source for Heap {
 
     fn outcome(&mut self, bpf: &Bpf, latest: u64) -> anyhow::Result<Outcome> {
         let mut unfreed = Unfreed::new();
+        let sampling = self.sampling.as_deref();
+        let mut blocks = 0;
         let mut add = |block: &Block| {
             if block.time <= latest {
-                *unfreed.entry((block.stack, None)).or_default() += Weight {
+                let exactly = Weight {
                     bytes: block.size,
                     count: 1,
                 };
+                *unfreed.entry((block.stack, None)).or_default() +=
+                    sampling.map_or(exactly, |sampling| weight(sampling, block.size));
+                blocks += 1;
             }
         };
         bpf.live_blocks(&mut add)?;
         for pending in bpf.pending_blocks()? {
             add(&pending.0);
         }
+        self.blocks = blocks;
+        if sampling.is_some() {
+            for sum in unfreed.values_mut() {
+                *sum = whole(*sum);
+            }
+        }
         Ok(Outcome {
             unfreed,
             still_there: None,
+        })
+    }
+
+    fn sampled(&self) -> Option<Sampled> {
+        self.sampling.as_ref().map(|sampling| Sampled {
+            mean_bytes: sampling.mean,
+            samples: self.blocks,
         })
     }
 

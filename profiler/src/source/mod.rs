@@ -2,6 +2,7 @@
 
 mod heap;
 mod pages;
+mod sampling;
 mod unstripped;
 
 use std::collections::HashMap;
@@ -13,7 +14,7 @@ pub use pages::Pages;
 pub use unstripped::Unstripped;
 
 use crate::bpf::Bpf;
-use crate::profile::{Kind, Process, Reconciliation, Unwind, View, Weight};
+use crate::profile::{Kind, Process, Reconciliation, Sampled, Unwind, View, Weight};
 use crate::target::Modules;
 use crate::warning::Warning;
 
@@ -84,6 +85,11 @@ pub trait Source {
     /// What it came to, where what is unfreed was taken at `latest` or before (`CLOCK_MONOTONIC`,
     /// nanoseconds).
     fn outcome(&mut self, bpf: &Bpf, latest: u64) -> anyhow::Result<Outcome>;
+
+    /// How blocks were sampled, unless every one was recorded; after [`Source::outcome`].
+    fn sampled(&self) -> Option<Sampled> {
+        None
+    }
 
     /// How the result compares with the kernel's own account; after [`Source::outcome`].
     fn reconciliation(&self) -> Option<Reconciliation>;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 
 use crate::profile::{
-    Frame, Kind, Process, ProcessMemory, Profile, Stack, Totals, Unwinding, Walk, Weight,
+    Frame, Kind, Process, ProcessMemory, Profile, Sampled, Stack, Totals, Unwinding, Walk, Weight,
 };
 use crate::warning::Warning;
 
@@ -56,6 +56,8 @@ struct Document<'a> {
     duration_seconds: f64,
     min_age_seconds: f64,
     ended: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampled: Option<SampledEntry>,
     totals: Sums,
     process: Memory,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,6 +82,12 @@ struct Target<'a> {
     pid: u32,
     comm: &'a str,
     exe: &'a str,
+}
+
+#[derive(Serialize)]
+struct SampledEntry {
+    mean_bytes: u64,
+    samples: u64,
 }
 
 #[derive(Serialize)]
@@ -160,6 +168,7 @@ fn document(profile: &Profile) -> Document<'_> {
             given_back,
             unfreed,
         },
+        sampled,
         memory:
             ProcessMemory {
                 rss_before,
@@ -200,6 +209,15 @@ fn document(profile: &Profile) -> Document<'_> {
         duration_seconds: duration.as_secs_f64(),
         min_age_seconds: min_age.as_secs_f64(),
         ended: end.to_string(),
+        sampled: sampled.map(
+            |Sampled {
+                 mean_bytes,
+                 samples,
+             }| SampledEntry {
+                mean_bytes,
+                samples,
+            },
+        ),
         totals: Sums {
             taken: sum(*taken),
             given_back: sum(*given_back),
@@ -313,6 +331,20 @@ mod tests {
             stack["frames"][0],
             serde_json::json!({"function": name, "inlined": false})
         );
+    }
+
+    #[test]
+    fn estimates_say_so() {
+        let mut profile = sample::empty();
+        let value: serde_json::Value = serde_json::from_str(&json(&profile)).unwrap();
+        assert_eq!(value.get("sampled"), None);
+        profile.sampled = Some(Sampled {
+            mean_bytes: 524_288,
+            samples: 96,
+        });
+        let value: serde_json::Value = serde_json::from_str(&json(&profile)).unwrap();
+        let expected = serde_json::json!({"mean_bytes": 524_288, "samples": 96});
+        assert_eq!(value["sampled"], expected);
     }
 
     #[test]

@@ -72,6 +72,7 @@ pub fn profile() -> Profile {
             given_back,
             unfreed,
         },
+        sampled: None,
         memory: ProcessMemory {
             rss_before: 100 << 20,
             rss_after: 131 << 20,

@@ -1,6 +1,6 @@
 //! The sentences about a recording that more than one format holds.
 
-use crate::profile::{Mode, Profile, Unwind, Unwinding, View, Weight};
+use crate::profile::{Mode, Profile, Sampled, Unwind, Unwinding, View, Weight};
 
 use super::{human, name};
 
@@ -33,6 +33,19 @@ pub fn total(profile: &Profile) -> Weight {
         Mode::Unfreed => profile.totals.unfreed,
         Mode::All => profile.totals.taken,
     }
+}
+
+/// How blocks were sampled: `one byte of 512.00 KiB; all numbers are estimates, what is unfreed from 96 blocks`.
+pub fn sampled(profile: &Profile) -> Option<String> {
+    let Sampled {
+        mean_bytes,
+        samples,
+    } = profile.sampled?;
+    Some(format!(
+        "one byte of {}; all numbers are estimates, what is unfreed from {}",
+        human::bytes(mean_bytes),
+        human::counted(samples, noun(profile.view))
+    ))
 }
 
 /// What to say when there is nothing to show.
@@ -146,6 +159,19 @@ mod tests {
             profile.memory.rss_after = after;
             assert_eq!(reconciliation(&profile), expected);
         }
+    }
+
+    #[test]
+    fn estimates_say_so() {
+        let mut profile = sample::profile();
+        assert_eq!(sampled(&profile), None);
+        profile.sampled = Some(Sampled {
+            mean_bytes: 524_288,
+            samples: 96,
+        });
+        let text =
+            "one byte of 512.00 KiB; all numbers are estimates, what is unfreed from 96 blocks";
+        assert_eq!(sampled(&profile).as_deref(), Some(text));
     }
 
     #[test]

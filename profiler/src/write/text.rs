@@ -94,6 +94,9 @@ fn header(profile: &Profile, options: &Options) -> Vec<(&'static str, String)> {
             profile.end
         ),
     ));
+    if let Some(sampled) = summary::sampled(profile) {
+        lines.push(("sampled", sampled));
+    }
     let totals = &profile.totals;
     lines.push((
         "taken",

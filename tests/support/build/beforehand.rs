@@ -62,6 +62,8 @@ const OTHERS: &[Recipe] = &[
     Recipe::Program("endings", Linkage::Dynamic),
     Recipe::Program("endings", Linkage::Static),
     Recipe::Program("exits", Linkage::Dynamic),
+    Recipe::Program("sampled", Linkage::Dynamic),
+    Recipe::Program("sampled", Linkage::Musl),
     Recipe::Program("seccomp", Linkage::Dynamic),
     Recipe::Program("pages", Linkage::Dynamic),
     Recipe::Program("pages", Linkage::Static),
