@@ -1,5 +1,5 @@
 /* Two million live blocks over twenty thousand distinct stacks: one for each path through a
- * binary tree of calls. */
+ * binary tree of calls. An argument says how many of each stack there are. */
 #include "ledger.h"
 
 #include <stdlib.h>
@@ -35,10 +35,11 @@ LEDGER_FUNCTION void branch_1(unsigned path, unsigned level, size_t size)
     descend(path, level, size);
 }
 
-int main(void)
+int main(int count, char **arguments)
 {
+    size_t blocks = count > 1 ? strtoul(arguments[1], NULL, 10) : BLOCKS;
     ledger_start();
-    for (size_t round = 0; round < BLOCKS; round++) {
+    for (size_t round = 0; round < blocks; round++) {
         for (unsigned path = 0; path < STACKS; path++) {
             descend(path, LEVELS, 17 + (path + round) % 37);
         }

@@ -20,6 +20,7 @@ const BATCH: usize = 500;
 #[derive(Debug)]
 pub struct Redis {
     server: Owned,
+    port: u16,
     stream: BufReader<TcpStream>,
     _directory: tempfile::TempDir,
     _log: Lines,
@@ -28,12 +29,16 @@ pub struct Redis {
 impl Redis {
     /// Starts a server and connects to it.
     pub fn start() -> Result<Self> {
+        Self::start_as(Command::new("redis-server"))
+    }
+
+    /// The same, of a command that takes the server's arguments, such as one that runs it under a tool.
+    pub fn start_as(mut command: Command) -> Result<Self> {
         let directory = tempfile::tempdir().context("creating a directory for redis")?;
         // Free now; if somebody is faster, redis says so and the test fails.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
             .local_addr()?
             .port();
-        let mut command = Command::new("redis-server");
         command
             .args([
                 "--bind",
@@ -69,6 +74,7 @@ impl Redis {
         stream.set_read_timeout(Some(LIMIT))?;
         Ok(Self {
             server,
+            port,
             stream: BufReader::new(stream),
             _directory: directory,
             _log: log,
@@ -78,6 +84,11 @@ impl Redis {
     /// The server's process id.
     pub fn pid(&self) -> u32 {
         self.server.pid()
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// `used_memory` of `INFO memory`, bytes.

@@ -90,6 +90,11 @@ impl Unfreed {
         })
     }
 
+    /// The process id of unfreed.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
     /// Stops the recording with SIGINT and reads what was written. Status 0 and 3 (something was
     /// lost) both are a result.
     pub fn stop(mut self) -> Result<Recording> {

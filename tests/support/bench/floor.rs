@@ -1,5 +1,7 @@
-//! Probes that do nothing: what no tracing of the same functions can be cheaper than.
+//! Probes that do nothing, wherever unfreed has its own: what no tracing of the same functions can be cheaper
+//! than.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs;
 use std::io;
@@ -7,56 +9,132 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use procfs::process::{MMapPath, Process};
-use unfreed::allocator::{self, Function, Hints};
+use anyhow::{Context, Result, ensure};
+use unfreed::allocator::{self, Hints, Returns};
+use unfreed::bpf::Probe;
+use unfreed::target::{Module, Modules};
 
-/// `malloc` and `free` of the C library that a process has mapped, as unfreed would probe them.
+/// All functions of a process that unfreed would probe, by the file that they are in.
 pub struct Sites {
-    path: PathBuf,
-    malloc: Function,
-    free: Function,
+    files: Vec<File>,
+    /// Keeps the files open, whose paths name open files.
+    _modules: Modules,
 }
 
-/// Empty probes on the entry and the return of `malloc`, and on the entry of `free`. Dropping it removes
-/// them.
-pub struct Floor(#[expect(dead_code, reason = "what they hold is in the kernel")] Vec<OwnedFd>);
+/// Those of one file.
+struct File {
+    /// By which it can be opened.
+    path: PathBuf,
+    /// Its path in the process.
+    name: String,
+    /// Whether it has a `malloc`.
+    malloc: bool,
+    /// Offsets, and whether a probe is on the return of the function there, not on the instruction.
+    probes: BTreeSet<(u64, bool)>,
+}
+
+/// Empty probes on all entries and returns that unfreed would probe. Dropping it removes them.
+pub struct Floor {
+    /// Kept open, so that it can be asked how often it has run.
+    _program: OwnedFd,
+    _probes: Vec<OwnedFd>,
+}
 
 impl Sites {
     /// Where probes go in the process `pid`. `at_entry`: to the functions' first instructions.
     pub fn of(pid: u32, at_entry: bool) -> Result<Self> {
-        let maps = Process::new(pid.cast_signed())?.maps()?;
-        let path = maps.iter().find_map(|map| match &map.pathname {
-            MMapPath::Path(path) if path.ends_with("libc.so.6") => Some(path.clone()),
-            _ => None,
-        });
-        let path = path.context("the process has no libc.so.6")?;
         let hints = Hints {
             at_entry,
             ..Hints::default()
         };
-        let plan = allocator::plan(&fs::read(&path)?, &hints)?;
-        let function = |name: &str| {
-            let function = plan.functions.iter().find(|it| it.symbol == name);
-            function.cloned().with_context(|| format!("no {name}"))
-        };
+        let mut modules = Modules::of(pid, None);
+        modules.refresh(Vec::new)?;
+        let mut files = Vec::new();
+        let mut throwing = false;
+        for module in modules.all() {
+            if let Some((file, throws)) = File::of(module, &hints)? {
+                files.push(file);
+                throwing |= throws;
+            }
+        }
+        ensure!(!files.is_empty(), "the process has no allocator");
+        if throwing {
+            files.extend(modules.all().iter().filter_map(File::of_handlers));
+        }
         Ok(Self {
-            malloc: function("malloc")?,
-            free: function("free")?,
-            path,
+            files,
+            _modules: modules,
         })
     }
 
     /// Puts empty probes there.
     pub fn probe(&self, pid: u32) -> Result<Floor> {
         let program = empty_program().context("loading an empty eBPF program")?;
-        let (malloc, free) = (self.malloc.site.offset, self.free.site.offset);
-        let probes = [(malloc, true), (malloc, false), (free, false)];
-        let probes = probes.map(|(offset, returns)| {
-            attach(&program, &self.path, offset, returns, pid)
-                .with_context(|| format!("an empty probe at {offset:#x}"))
+        let probes = self.files.iter().flat_map(|file| {
+            let offsets = file.probes.iter();
+            offsets.map(|&(offset, returns)| (&file.path, offset, returns))
         });
-        Ok(Floor(probes.into_iter().collect::<Result<_>>()?))
+        let probes = probes.map(|(path, offset, returns)| {
+            attach(&program, path, offset, returns, pid)
+                .with_context(|| format!("an empty probe at {offset:#x} of {}", path.display()))
+        });
+        let probes = probes.collect::<Result<_>>()?;
+        Ok(Floor {
+            _program: program,
+            _probes: probes,
+        })
+    }
+
+    /// The path of the file whose `malloc` the process calls: the C library's only if there is no other.
+    pub fn allocator(&self) -> Result<&str> {
+        let with_malloc = self.files.iter().filter(|file| file.malloc);
+        let best = with_malloc.min_by_key(|file| file.name.contains("/libc.so"));
+        Ok(&best.context("the process has no malloc")?.name)
+    }
+}
+
+impl File {
+    /// What unfreed would probe in a file, and whether an exception may leave a function of it. As
+    /// `unfreed::source` does it.
+    fn of(module: &Module, hints: &Hints) -> Result<Option<(Self, bool)>> {
+        let (Some(bytes), Some(path)) = (module.bytes()?, module.open_path()) else {
+            return Ok(None);
+        };
+        // As unfreed, without those that are damaged or not for this processor.
+        let Ok(plan) = allocator::plan(&bytes, hints) else {
+            return Ok(None);
+        };
+        let mut probes = BTreeSet::new();
+        let mut throws = false;
+        let usable = |function: &&_| Probe::of(function).is_some();
+        for function in plan.functions.iter().filter(usable) {
+            probes.insert((function.site.offset, false));
+            match &function.returns {
+                Returns::Ignored => {}
+                Returns::Trampoline => drop(probes.insert((function.site.offset, true))),
+                Returns::Instructions(offsets) => {
+                    throws = true;
+                    probes.extend(offsets.iter().map(|&offset| (offset, false)));
+                }
+            }
+        }
+        let file = Self {
+            path,
+            name: module.path.clone(),
+            malloc: plan.functions.iter().any(|it| it.symbol == "malloc"),
+            probes,
+        };
+        Ok((!file.probes.is_empty()).then_some((file, throws)))
+    }
+
+    /// The function that says that an exception has reached its handler.
+    fn of_handlers(module: &Module) -> Option<Self> {
+        Some(Self {
+            path: module.open_path()?,
+            name: module.path.clone(),
+            malloc: false,
+            probes: BTreeSet::from([(module.function_offset("__cxa_begin_catch")?, false)]),
+        })
     }
 }
 

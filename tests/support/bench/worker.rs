@@ -22,10 +22,13 @@ pub struct Worker {
 impl Worker {
     /// Starts it and waits until it is ready.
     pub fn start(path: &Path) -> Result<Self> {
-        let mut command = Command::new(path);
+        Self::start_as(Command::new(path)).with_context(|| format!("starting {}", path.display()))
+    }
+
+    /// The same, by a command that may run it under a tool.
+    pub fn start_as(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child =
-            Owned::spawn(&mut command).with_context(|| format!("starting {}", path.display()))?;
+        let mut child = Owned::spawn(&mut command).context("starting a program")?;
         let stdin = child.child().stdin.take().context("the program's input")?;
         let stdout = child.child().stdout.take();
         let lines = Lines::of(stdout.context("the program's output")?);
