@@ -6,9 +6,6 @@ use std::fs;
 use std::io;
 
 use anyhow::{Context as _, Result};
-use aya::maps::{MapError, loaded_maps};
-use aya::programs::links::LinkError;
-use aya::programs::{ProgramError, loaded_links, loaded_programs};
 
 /// An object, by the number that the kernel gave it and gives to no other for a long time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,35 +29,50 @@ impl fmt::Display for Object {
 }
 
 /// All that are in the kernel. Needs root.
+///
+/// None of them is opened for it: whoever opens and closes an array of programs that is just being freed can
+/// make the kernel keep it for ever (`prog_array_map_clear` takes a reference for work that is scheduled
+/// already).
 pub fn loaded() -> Result<BTreeSet<Object>> {
+    /// `enum bpf_cmd` of `include/uapi/linux/bpf.h`.
+    const NEXT_PROGRAM: libc::c_int = 11;
+    const NEXT_MAP: libc::c_int = 12;
+    const NEXT_LINK: libc::c_int = 31;
     let mut all = BTreeSet::new();
-    for program in loaded_programs() {
-        match program {
-            Ok(program) => drop(all.insert(Object::Program(program.id()))),
-            Err(ProgramError::SyscallError(error)) if is_gone(&error.io_error) => {}
-            Err(error) => return Err(error).context("listing the kernel's eBPF programs"),
-        }
-    }
-    for map in loaded_maps() {
-        match map {
-            Ok(map) => drop(all.insert(Object::Map(map.id()))),
-            Err(MapError::SyscallError(error)) if is_gone(&error.io_error) => {}
-            Err(error) => return Err(error).context("listing the kernel's eBPF maps"),
-        }
-    }
-    for link in loaded_links() {
-        match link {
-            Ok(link) => drop(all.insert(Object::Link(link.id()))),
-            Err(LinkError::SyscallError(error)) if is_gone(&error.io_error) => {}
-            Err(error) => return Err(error).context("listing the kernel's eBPF links"),
+    for (command, object) in [
+        (NEXT_PROGRAM, Object::Program as fn(u32) -> Object),
+        (NEXT_MAP, Object::Map),
+        (NEXT_LINK, Object::Link),
+    ] {
+        let mut last = 0;
+        while let Some(id) = next(command, last).context("listing the kernel's eBPF objects")? {
+            all.insert(object(id));
+            last = id;
         }
     }
     Ok(all)
 }
 
-/// Freed between the moment in which its number was read and that in which it was looked at.
-fn is_gone(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
+/// The first number above `id`.
+fn next(command: libc::c_int, id: u32) -> io::Result<Option<u32>> {
+    // start_id, next_id, open_flags
+    let mut attributes = [id, 0, 0];
+    // SAFETY: the kernel reads and writes the attributes, which live until then.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            attributes.as_mut_ptr(),
+            size_of_val(&attributes),
+        )
+    };
+    if result >= 0 {
+        return Ok(Some(attributes[1]));
+    }
+    match io::Error::last_os_error() {
+        error if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        error => Err(error),
+    }
 }
 
 /// Those that a process has open.
