@@ -40,7 +40,7 @@ enum Task {
     Dist,
     /// Measure unfreed against programs that count for themselves; writes docs/accuracy.md
     Accuracy,
-    /// Measure what recording costs, and what unwind tables do; writes docs/benchmark.md
+    /// Measure what recording costs, and what unwind tables do; writes docs/benchmark.md and docs/overhead.md
     Bench(bench::Arguments),
 }
 

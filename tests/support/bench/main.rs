@@ -1,6 +1,7 @@
 //! Measures what a recorded pair of malloc and free costs, beside empty probes, and with stacks by frame
 //! pointers and by unwind tables, what a recorded page fault costs, and what the tables cost; prints it as
-//! Markdown. Progress goes to stderr. No number makes it fail.
+//! Markdown. Real workloads under unfreed and other tools are a document of their own, which is only made
+//! when it is asked for. Progress goes to stderr. No number makes it fail.
 
 mod faults;
 mod floor;
@@ -10,6 +11,7 @@ mod programs;
 mod rounds;
 mod tables;
 mod worker;
+mod workloads;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -40,9 +42,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// All of it, or one part.
+/// All of it but the workloads, or one part.
 fn report(only: Option<&str>) -> Result<String> {
-    let mut text = introduction()?;
+    if only == Some("workloads") {
+        return Ok(introduction("Overhead")? + &workloads::part()?);
+    }
+    let mut text = introduction("Benchmark")?;
     for (name, part) in [
         ("pairs", pairs as fn() -> Result<String>),
         ("overhead", overhead_of_probes),
@@ -125,7 +130,7 @@ virtual machine a single step involves the hypervisor, which can cost more than 
 const TABLES: &str = "\
 Made on one thread, of files that are in the page cache. Processes share the table of a file.";
 
-fn introduction() -> Result<String> {
+fn introduction(title: &str) -> Result<String> {
     let cpus = fs::read_to_string("/proc/cpuinfo").context("reading /proc/cpuinfo")?;
     let model = cpus
         .lines()
@@ -143,7 +148,7 @@ fn introduction() -> Result<String> {
     };
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("reading osrelease")?;
     Ok(format!(
-        "# Benchmark
+        "# {title}
 
 Written by `cargo xtask bench`, on {model} ({count} processors, {machine}), Linux {}.
 Numbers are medians of several rounds, in each of which all ways have their turn; in parentheses are the

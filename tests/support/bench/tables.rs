@@ -82,8 +82,8 @@ fn of(path: &Path) -> Result<Option<Measured>> {
     }))
 }
 
-/// Each file once, whatever its links are called.
-fn paths() -> Result<BTreeSet<PathBuf>> {
+/// Each of [`FILES`] that is there, once, whatever its links are called.
+pub fn paths() -> Result<BTreeSet<PathBuf>> {
     let rustc = std::process::Command::new("rustc")
         .args(["--print", "sysroot"])
         .output()

@@ -129,6 +129,11 @@ impl Machine {
                 ("nodejs", real, on_path("node")),
                 ("redis-server", real, on_path("redis-server")),
                 ("redis-tools", real, on_path("redis-cli")),
+                (
+                    "sqlite3",
+                    "a program for the benchmark that nobody here wrote",
+                    on_path("sqlite3"),
+                ),
             ]);
             for tool in ["clippy", "fmt"] {
                 host_tools.push((tool, run::succeeds(run::cargo().args([tool, "--version"]))));
