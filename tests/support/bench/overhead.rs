@@ -22,8 +22,8 @@ const PAIRS: u32 = 5_000;
 pub const ABOUT: &str = "\
 Nanoseconds of CPU time of a pair of malloc and free, some calls below main: alone; with empty probes on the
 entry and the return of malloc and on the entry of free, where unfreed puts them (the floor, below which no
-tracing of these can get); recorded, exactly; and what recording adds in units of what the floor adds, round by
-round. The last two columns have the probes on the functions' first instructions: the floor there, and
+tracing of these can get); recorded, exactly, and with `--sample 512KiB`, each with what it adds in units of what
+the floor adds, round by round. The last two columns have the probes on the functions' first instructions: the floor there, and
 `unfreed heap --probe-sites entry`.";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,14 +31,16 @@ enum Way {
     Alone,
     Floor,
     Recorded,
+    Sampled,
     EntryFloor,
     RecordedAtEntry,
 }
 
-const WAYS: [Way; 5] = [
+const WAYS: [Way; 6] = [
     Way::Alone,
     Way::Floor,
     Way::Recorded,
+    Way::Sampled,
     Way::EntryFloor,
     Way::RecordedAtEntry,
 ];
@@ -84,6 +86,7 @@ impl Way {
             Self::Floor => Watcher::Empty(Sites::of(pid, false)?.probe(pid)?),
             Self::EntryFloor => Watcher::Empty(Sites::of(pid, true)?.probe(pid)?),
             Self::Recorded => Watcher::Unfreed(Unfreed::heap(pid, &[])?),
+            Self::Sampled => Watcher::Unfreed(Unfreed::heap(pid, &["--sample", "512KiB"])?),
             Self::RecordedAtEntry => {
                 Watcher::Unfreed(Unfreed::heap(pid, &["--probe-sites", "entry"])?)
             }
@@ -106,8 +109,8 @@ impl Overhead {
     /// As Markdown.
     pub fn table(&self) -> Result<String> {
         let mut text = String::from(
-            "| calls deep | alone | floor | recorded | added, / floor | floor at entries | recorded at entries |\n\
-             |--:|--:|--:|--:|--:|--:|--:|\n",
+            "| calls deep | alone | floor | recorded | added, / floor | sampled | added, / floor | floor at entries | recorded at entries |\n\
+             |--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
         );
         for (depth, ways) in DEPTHS.iter().zip(&self.0) {
             let of = |way: Way| {
@@ -117,15 +120,19 @@ impl Overhead {
                 let rounds = ways[way as usize].iter().zip(&ways[Way::Alone as usize]);
                 rounds.map(|(this, alone)| this - alone)
             };
-            let ratio = added(Way::Recorded).zip(added(Way::Floor));
+            let ratio = |way: Way| {
+                let ratios = added(way).zip(added(Way::Floor));
+                Spread::of(ratios.map(|(this, floor)| this / floor)).context("nothing was measured")
+            };
             writeln!(
                 text,
-                "| {depth} | {:.1} | {:.0} | {:.0} | {:.2} | {:.0} | {:.0} |",
+                "| {depth} | {:.1} | {:.0} | {:.0} | {:.2} | {:.0} | {:.2} | {:.0} | {:.0} |",
                 of(Way::Alone)?,
                 of(Way::Floor)?,
                 of(Way::Recorded)?,
-                Spread::of(ratio.map(|(recorded, floor)| recorded / floor))
-                    .context("nothing was measured")?,
+                ratio(Way::Recorded)?,
+                of(Way::Sampled)?,
+                ratio(Way::Sampled)?,
                 of(Way::EntryFloor)?,
                 of(Way::RecordedAtEntry)?,
             )?;
