@@ -12,6 +12,28 @@ pub struct Control {
     pub unwind: u32,
     /// 1: not every block is recorded, [`Sampling`](crate::sample::Sampling) says which.
     pub sampled: u32,
+    /// 1: the recording may have gaps, to keep its cost within a bound.
+    pub bounded: u32,
+    /// Always 0.
+    pub padding: u32,
+    /// When events began to count, for the last time: `CLOCK_MONOTONIC`, nanoseconds.
+    pub since: u64,
+}
+
+/// How many places [`Traps`] tells apart.
+pub const TRAP_PLACES: usize = 512;
+
+/// How often uprobes' programs ran, by the [`trap_place`] of the instruction under the probe; returns all
+/// have the one of the kernel's trampoline.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Traps(pub [u64; TRAP_PLACES]);
+
+/// Of an address, or of the offset in the file that is mapped there: pages are mapped as a whole.
+#[inline(always)]
+#[must_use]
+pub const fn trap_place(address: u64) -> usize {
+    (address as usize & 0xfff) >> 3
 }
 
 /// Written by the eBPF side only: the target ended the recording by itself.

@@ -2,8 +2,8 @@
 
 use aya::Pod;
 
-use crate::alloc::{Block, BlockKey};
-use crate::config::{Control, Ended};
+use crate::alloc::{Block, BlockKey, GivenBack};
+use crate::config::{Control, Ended, Traps};
 use crate::page::{Move, Touch};
 use crate::sample::Sampling;
 use crate::stack::{StackHeader, StackTotals};
@@ -16,6 +16,8 @@ unsafe impl Pod for BlockKey {}
 // SAFETY: as above.
 unsafe impl Pod for Block {}
 // SAFETY: as above.
+unsafe impl Pod for GivenBack {}
+// SAFETY: as above.
 unsafe impl Pod for Touch {}
 // SAFETY: as above.
 unsafe impl Pod for Move {}
@@ -27,6 +29,8 @@ unsafe impl Pod for Thread {}
 unsafe impl Pod for Control {}
 // SAFETY: as above.
 unsafe impl Pod for Ended {}
+// SAFETY: as above.
+unsafe impl Pod for Traps {}
 // SAFETY: as above.
 unsafe impl Pod for Sampling {}
 // SAFETY: as above.

@@ -6,7 +6,7 @@ use unfreed_common::loss::Loss;
 
 use crate::loss::{add, lost};
 use crate::maps::{GIVEN_BACK, HELD, HELD_PLACES, LIVE, SAMPLING};
-use crate::sampler;
+use crate::{gaps, sampler};
 
 /// Errors of map updates, errno-base.h.
 const E2BIG: i32 = -7;
@@ -19,7 +19,7 @@ pub fn take(key: &BlockKey, block: &Block) {
     count_held(key.address, 1);
     if insert(key, block) == Err(EEXIST) {
         // The address is handed out again, so the block that had it was freed unseen.
-        let _freed = give_back(key);
+        forget(key);
         let _counted = insert(key, block);
     }
 }
@@ -27,16 +27,17 @@ pub fn take(key: &BlockKey, block: &Block) {
 /// A block that was set aside is there again.
 #[inline(always)]
 pub fn restore(key: &BlockKey, block: &Block) {
-    let _counted = insert(key, block);
+    if insert(key, block) == Err(EEXIST) {
+        lost(Loss::FreeMissed);
+    }
 }
 
-/// Fails when the address is a live block's. Each failure is counted.
+/// Fails when the address is a live block's. Each other failure is counted.
 #[inline(always)]
 fn insert(key: &BlockKey, block: &Block) -> Result<(), i32> {
     let result = LIVE.insert(key, block, u64::from(BPF_NOEXIST));
     match result {
-        Ok(()) => {}
-        Err(EEXIST) => lost(Loss::FreeMissed),
+        Ok(()) | Err(EEXIST) => {}
         Err(E2BIG) => lost(Loss::LiveMapFull),
         Err(_) => lost(Loss::LiveInsertFailed),
     }
@@ -86,6 +87,20 @@ pub fn set_aside(key: &BlockKey, into: &mut Block) -> bool {
             false
         }
     }
+}
+
+/// A block was freed unseen: in a gap of the recording, or by a function that is not traced.
+#[inline(always)]
+fn forget(key: &BlockKey) {
+    // SAFETY: as in `set_aside`.
+    if unsafe { LIVE.get(key) }.is_some_and(|block| gaps::is_stale(block.time)) {
+        count_held(key.address, u64::MAX);
+        // Fails only when there is none any more.
+        let _: Result<(), i32> = LIVE.remove(key);
+        return;
+    }
+    lost(Loss::FreeMissed);
+    let _freed = give_back(key);
 }
 
 /// A block is given back: what `free` means. False: it is not in the live map.

@@ -13,6 +13,7 @@
 
 mod bound;
 mod frame_pointer;
+mod gaps;
 mod heap;
 mod live;
 mod loss;

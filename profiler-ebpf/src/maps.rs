@@ -4,7 +4,7 @@ use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, ProgramArray, RingBuf};
 use unfreed_common::alloc::{Block, BlockKey, GivenBack};
-use unfreed_common::config::{Control, Ended};
+use unfreed_common::config::{Control, Ended, Traps};
 use unfreed_common::loss::{Loss, Note};
 use unfreed_common::page::Touch;
 use unfreed_common::sample::Sampling;
@@ -31,6 +31,10 @@ pub static HELD: Array<u64> = Array::with_max_entries(1 << HELD_PLACES, 0);
 
 /// Binary logarithm of how many hashes there are.
 pub const HELD_PLACES: u32 = 15;
+
+/// How often uprobes' programs ran, on each processor, when the recording may have gaps.
+#[map]
+pub static TRAPS: PerCpuArray<Traps> = PerCpuArray::with_max_entries(1, 0);
 
 /// Touches by page. Memory is taken per entry where the kernel lets us; the user side sets the size
 /// (`--max-live`). Full: the touch is lost, `Loss::LiveMapFull`.

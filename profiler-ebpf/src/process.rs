@@ -9,7 +9,7 @@ use unfreed_common::config::ended;
 
 use crate::loss::add;
 use crate::maps::{CHANGED, CHANGES, CONTROL, ENDED, GUESTS, GUESTS_COUNT, NO_PROGRAMS, PROCESSES};
-use crate::{memo, sampler, thread, track};
+use crate::{gaps, memo, sampler, thread, track};
 
 /// The idle task's process id, which no program is run for.
 const NOBODY: u32 = 0;
@@ -23,6 +23,15 @@ pub fn recorded() -> Option<u32> {
     let control = CONTROL.get(0)?;
     let end = ENDED.get(0)?;
     (control.recording != 0 && end.reason == ended::NO).then_some(control.tgid)
+}
+
+/// [`recorded`], and also in a gap of the recording: what happens to the process matters then, too.
+#[inline(always)]
+fn watched() -> Option<u32> {
+    let control = CONTROL.get(0)?;
+    let end = ENDED.get(0)?;
+    let is_on = control.recording != 0 || control.bounded != 0;
+    (is_on && end.reason == ended::NO).then_some(control.tgid)
 }
 
 /// [`recorded`], for programs that run on every thread there is: only on the target's.
@@ -55,6 +64,7 @@ pub fn recorded_memory() -> Option<u32> {
 /// preemption off.
 #[inline(always)]
 pub fn recorded_by_probe(ctx: &impl EbpfContext) -> Option<u32> {
+    gaps::count_trap(ctx);
     if let Some(tgid) = recorded() {
         return Some(tgid);
     }
@@ -68,7 +78,7 @@ pub fn recorded_by_probe(ctx: &impl EbpfContext) -> Option<u32> {
 /// on the unwind tables may be those of what was mapped before, until the user side has looked.
 #[uprobe]
 pub fn linker_state(ctx: ProbeContext) -> u32 {
-    let Some(tgid) = recorded_by_probe(&ctx) else {
+    let Some(tgid) = recorded_by_probe(&ctx).or_else(watched) else {
         return 0;
     };
     // SAFETY: only one field is read, and no element of a recorded process is removed.
@@ -123,7 +133,7 @@ fn leave() {
 #[tracepoint]
 pub fn process_exec(_: TracePointContext) -> u32 {
     leave();
-    if recorded().unwrap_or(NOBODY) == current_tgid() {
+    if watched().unwrap_or(NOBODY) == current_tgid() {
         end(ended::EXEC);
     }
     0
@@ -132,7 +142,7 @@ pub fn process_exec(_: TracePointContext) -> u32 {
 /// `sched:sched_process_exit`, on every exiting thread.
 #[tracepoint]
 pub fn process_exit(_: TracePointContext) -> u32 {
-    let recorded = recorded().unwrap_or(NOBODY);
+    let recorded = watched().unwrap_or(NOBODY);
     if let Some(state) = thread::existing() {
         // After the recording the user side reads what is left of each thread.
         if recorded != NOBODY {

@@ -153,6 +153,7 @@ pub fn count(
         totals.taken += taken;
         let stack = stacks.take(entry.hash);
         tally(&mut unwinding, &stack, taken.count);
+        let taken = taken.of_share(outcome.share);
         let weights = match mode {
             Mode::Unfreed => by_stack.remove(&entry.hash).unwrap_or_default(),
             Mode::All => vec![(None, taken)],
@@ -161,6 +162,10 @@ pub fn count(
         for (kind, weight) in weights.into_iter().filter(|(_, weight)| weight.count > 0) {
             *merged.entry((frames.clone(), walk, kind)).or_default() += weight;
         }
+    }
+    totals.taken = totals.taken.of_share(outcome.share);
+    if outcome.share < 1.0 {
+        totals.given_back = totals.taken.less(totals.unfreed);
     }
     if let Some(StillThere { all, came_along }) = outcome.still_there {
         totals.taken += came_along;

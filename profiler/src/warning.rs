@@ -29,6 +29,11 @@ pub enum Warning {
         /// Its path.
         module: String,
     },
+    /// To keep the cost of recording within its bound, the target was recorded now and then.
+    Gaps {
+        /// How often.
+        slices: usize,
+    },
     /// The kernel has a mistake that recording can run into.
     Kernel(&'static str),
     /// The kernel does not tell of every file that is mapped.
@@ -80,6 +85,17 @@ impl fmt::Display for Warning {
                  `unfreed pages` still sees their memory"
             ),
             Self::Kernel(words) => f.write_str(words),
+            Self::Gaps { slices: 1 } => f.write_str(
+                "the bound on overhead was reached, and the rest of the recording was too short to go on: what was \
+                 live then is shown as unfreed, given back since or not; record for longer, or with a larger \
+                 --max-overhead",
+            ),
+            Self::Gaps { slices } => write!(
+                f,
+                "to keep within the bound on overhead the target was recorded in {slices} slices: what was given back \
+                 in a gap is shown as unfreed until its address is seen to be freed or handed out again, so blocks \
+                 that live long may be too many; record for longer, or with a larger --max-overhead"
+            ),
             Self::LateModule { module } => write!(
                 f,
                 "{module} defines an allocator and was loaded during the recording: what it \

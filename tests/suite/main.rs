@@ -1,5 +1,6 @@
 //! The test suite: one file for each behaviour.
 
+mod bounded;
 mod chains;
 mod endings;
 mod errors;

@@ -17,6 +17,8 @@ pub struct Report {
     pub mode: String,
     /// How blocks were sampled, unless every one was recorded.
     pub sampled: Option<Sampled>,
+    /// What was observed, where the cost of recording was bounded.
+    pub observed: Option<Observed>,
     /// Sums over the process.
     pub totals: Totals,
     /// Events lost, by reason.
@@ -46,6 +48,17 @@ pub struct Sampled {
     pub mean_bytes: u64,
     /// How many blocks the unfreed ones were estimated from.
     pub samples: u64,
+}
+
+/// What was observed, where the cost of recording was bounded.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Observed {
+    /// Of what the target did.
+    pub share: f64,
+    /// In how many slices of time.
+    pub slices: usize,
+    /// What recording cost, in units of the target's CPU time.
+    pub cost: f64,
 }
 
 /// One stack and its weight.

@@ -92,6 +92,8 @@ pub enum Returns {
 pub struct Site {
     /// File offset of the instruction.
     pub offset: u64,
+    /// Whether the kernel single-steps it under a probe, which costs several times as much as to emulate it.
+    pub single_stepped: bool,
     /// How many registers after those that they were passed in its arguments are there.
     pub shift: isize,
 }

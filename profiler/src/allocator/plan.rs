@@ -64,6 +64,7 @@ pub fn plan(elf: &[u8], hints: &Hints) -> Result<Plan, PlanError> {
                 });
                 let site = cheapest.filter(|_| !hints.at_entry).unwrap_or(Site {
                     offset: entry,
+                    single_stepped: true,
                     shift: 0,
                 });
                 plan.functions.push(Function {

@@ -25,6 +25,7 @@ pub fn cheapest(
     }
     Some(Site {
         offset: image.offset(site.address)?,
+        single_stepped: false,
         shift: shift(shape, returns, &site.held)?,
     })
 }

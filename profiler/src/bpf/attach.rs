@@ -15,8 +15,10 @@ use crate::allocator::{Function, Returns, Shape};
 /// One place to attach one program to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Probe {
-    program: &'static str,
-    offset: u64,
+    pub(super) program: &'static str,
+    pub(super) offset: u64,
+    /// The kernel single-steps the instruction there.
+    pub(super) single_stepped: bool,
 }
 
 /// How the kernel tells of page faults.
@@ -67,41 +69,58 @@ impl Probe {
             Returns::Trampoline => vec![Self {
                 program: "heap_return",
                 offset: function.site.offset,
+                single_stepped: false,
             }],
             Returns::Instructions(offsets) => offsets
                 .iter()
                 .map(|&offset| Self {
                     program: "heap_return_instruction",
                     offset,
+                    // A `ret` is.
+                    single_stepped: true,
                 })
                 .collect(),
         };
         probes.push(Self {
             program,
             offset: function.site.offset,
+            single_stepped: function.site.single_stepped,
         });
         Some(probes)
     }
 
+    /// One whose program does nothing when the function's first argument is null, at this file offset.
+    pub fn nothing(offset: u64) -> Self {
+        Self::on("heap_free", offset)
+    }
+
+    /// One whose program does nothing while nothing is recorded, on the return of the function at this file
+    /// offset.
+    pub fn returns(offset: u64) -> Self {
+        Self::on("heap_return", offset)
+    }
+
+    fn on(program: &'static str, offset: u64) -> Self {
+        Self {
+            program,
+            offset,
+            single_stepped: false,
+        }
+    }
+
     /// The probe on `_dl_debug_state` at this file offset.
     pub fn linker_state(offset: u64) -> Self {
-        Self {
-            program: "linker_state",
-            offset,
-        }
+        Self::on("linker_state", offset)
     }
 
     /// The probes on `mremap` at this file offset.
     pub fn mremap(offset: u64) -> [Self; 2] {
-        ["mremap_return", "mremap"].map(|program| Self { program, offset })
+        ["mremap_return", "mremap"].map(|program| Self::on(program, offset))
     }
 
     /// The probe on `__cxa_begin_catch` at this file offset.
     pub fn caught(offset: u64) -> Self {
-        Self {
-            program: "heap_caught",
-            offset,
-        }
+        Self::on("heap_caught", offset)
     }
 }
 

@@ -10,6 +10,7 @@ use unfreed_common::stack::{OVERFLOW_STACK, StackTotals};
 use unfreed_common::unwind::walker;
 
 use super::object::{Memory, object};
+use super::pausable::Place;
 use super::tables::Tables;
 use crate::profile::Unwind;
 
@@ -23,6 +24,10 @@ pub struct Bpf {
     pub(super) tables: Option<Tables>,
     /// Not every block is recorded.
     pub(super) sampled: bool,
+    /// The recording may have gaps.
+    pub(super) bounded: bool,
+    pub(super) pausable: Vec<Place>,
+    pub(super) paused: bool,
     /// Kept: the kernel empties an array of programs that nobody holds.
     walkers: Vec<ProgramArray<MapData>>,
 }
@@ -75,6 +80,8 @@ pub struct Sizes {
     pub rows: u32,
     /// Whether not every block is to be recorded.
     pub sampled: bool,
+    /// Whether the recording may have gaps.
+    pub bounded: bool,
     /// When the first two take their memory.
     pub memory: Memory,
 }
@@ -88,6 +95,7 @@ impl Sizes {
             threads: 16,
             rows: 1024,
             sampled: false,
+            bounded: false,
             memory,
         }
     }
@@ -164,6 +172,9 @@ impl Bpf {
             moves: Some(moves),
             tables: Some(tables),
             sampled: false,
+            bounded: sizes.bounded,
+            pausable: Vec::new(),
+            paused: false,
             walkers: Vec::new(),
         };
         bpf.insert_overflow_stack()?;

@@ -6,12 +6,14 @@ mod batch;
 mod frames_test;
 mod load;
 mod object;
+mod pausable;
 mod read;
 mod tables;
 
 pub use attach::{AttachError, FaultEvents, Probe};
 pub use load::{Bpf, LoadError, Sizes, Walkers};
 pub use object::Memory;
+pub use pausable::{Link, Runs, remove};
 pub use read::{NewStack, PendingBlock, StackEntry, descriptor, drain, drain_moves};
 pub use tables::Tables;
 

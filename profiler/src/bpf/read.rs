@@ -20,6 +20,7 @@ use super::batch;
 use super::load::Bpf;
 use super::tables::Tables;
 use crate::profile::{Unwind, Weight};
+use crate::target::monotonic_now;
 
 /// A stack that was seen for the first time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,13 +52,6 @@ pub struct StackEntry {
 #[derive(Debug, Clone, Copy)]
 pub struct PendingBlock(pub Block);
 
-/// One processor's sum of what was given back.
-#[derive(Clone, Copy)]
-struct Sum(GivenBack);
-
-// SAFETY: plain integers without padding, of which any bytes are a value.
-unsafe impl Pod for Sum {}
-
 impl Bpf {
     /// Begins or ends the recording for `tgid`, at once and for all programs.
     pub fn set_recording(
@@ -75,6 +69,9 @@ impl Bpf {
                 Unwind::Tables => mode::TABLES,
             },
             sampled: self.sampled.into(),
+            bounded: self.bounded.into(),
+            padding: 0,
+            since: monotonic_now(),
         };
         self.control
             .set(0, control, 0)
@@ -172,10 +169,10 @@ impl Bpf {
     /// What was given back so far.
     pub fn given_back(&self) -> anyhow::Result<Weight> {
         const NAME: &str = "GIVEN_BACK";
-        let sums: PerCpuArray<_, Sum> = PerCpuArray::try_from(self.map(NAME)?)
+        let sums: PerCpuArray<_, GivenBack> = PerCpuArray::try_from(self.map(NAME)?)
             .with_context(|| format!("reading the map {NAME}"))?;
         let mut weight = Weight::default();
-        for Sum(sum) in sums.get(&0, 0)?.iter() {
+        for sum in sums.get(&0, 0)?.iter() {
             weight += Weight {
                 bytes: sum.bytes,
                 count: sum.count,
@@ -220,7 +217,7 @@ impl Bpf {
         batch::for_each(fd, each).with_context(|| format!("reading the map {name}"))
     }
 
-    fn map(&self, name: &str) -> anyhow::Result<&Map> {
+    pub(super) fn map(&self, name: &str) -> anyhow::Result<&Map> {
         self.ebpf
             .map(name)
             .with_context(|| format!("the eBPF object has no map {name}"))

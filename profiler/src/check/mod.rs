@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 pub use kernel::Kernel;
 use procfs::process::Process as ProcFs;
+pub use uprobe::own_offset;
 
 use crate::bpf;
 use crate::perf;

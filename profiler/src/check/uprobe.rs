@@ -39,7 +39,7 @@ fn set(sysfs: &Path, config: u64, pid: i32) -> anyhow::Result<OwnedFd> {
             .context("uprobe's type")?,
         config,
         config1: c"/proc/self/exe".as_ptr() as u64,
-        config2: file_offset(probed as *const () as u64)?,
+        config2: own_offset(probed as *const () as u64)?,
         ..Attributes::default()
     };
     Ok(perf::open(&attributes, pid, -1)?)
@@ -51,7 +51,7 @@ fn read(sysfs: &Path, name: &str) -> anyhow::Result<String> {
 }
 
 /// Where in this program's file the code at `address` is.
-fn file_offset(address: u64) -> anyhow::Result<u64> {
+pub fn own_offset(address: u64) -> anyhow::Result<u64> {
     let maps = procfs::process::Process::myself()?.maps()?;
     let mapping = maps
         .iter()

@@ -27,6 +27,11 @@ pub struct Heap {
     #[arg(long, value_name = "SIZE", default_value = "0", value_parser = size::parse_mean)]
     sample: u64,
 
+    /// Most of the target's CPU time that recording may cost, in percent. Where it would cost more, the target is
+    /// recorded now and then, and all numbers become estimates [default: whatever it takes]
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    max_overhead: Option<f64>,
+
     /// Prefix of the allocator's functions (`my_` for `my_malloc`), or an unstripped copy of the
     /// executable (a path with a slash), where detection cannot know
     #[arg(long, value_name = "PATH|PREFIX")]
@@ -46,6 +51,14 @@ enum SitesArg {
     Entry,
 }
 
+fn percent(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().unwrap_or(f64::NAN);
+    if (0.1..=1000.0).contains(&number) {
+        return Ok(number);
+    }
+    Err("a percentage from 0.1 to 1000, such as 5".to_owned())
+}
+
 impl Heap {
     /// Records and writes.
     pub fn run(self) -> anyhow::Result<ExitCode> {
@@ -56,6 +69,7 @@ impl Heap {
         self.record.run(What::Heap {
             max_live: self.max_live,
             sample: self.sample,
+            max_overhead: self.max_overhead,
             hints: Hints {
                 prefix,
                 at_entry: self.probe_sites == SitesArg::Entry,

@@ -1,6 +1,7 @@
 //! Select -> attach -> collect -> symbolize -> [`Profile`]. What to do with the profile is the
 //! caller's matter.
 
+mod bound;
 mod mappings;
 mod progress;
 mod recording;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::allocator::Hints;
-use crate::bpf::{Bpf, FaultEvents};
+use crate::bpf::{self, Bpf, FaultEvents};
 use crate::check;
 use crate::profile::{Mode, Profile, Unwind};
 use recording::Recording;
@@ -47,6 +48,16 @@ pub struct Settings {
     pub quiet: bool,
 }
 
+impl Settings {
+    /// Which share of the target's CPU time recording may cost, percent, if that is bounded.
+    fn max_overhead(&self) -> Option<f64> {
+        match self.what {
+            What::Heap { max_overhead, .. } => max_overhead,
+            What::Pages { .. } => None,
+        }
+    }
+}
+
 /// Which view to record, with what only that one needs to know.
 #[derive(Debug, Clone)]
 pub enum What {
@@ -56,6 +67,8 @@ pub enum What {
         max_live: Option<u32>,
         /// Mean bytes between samples; 0: every block is recorded.
         sample: u64,
+        /// Which share of the target's CPU time recording may cost, percent; `None`: whatever it takes.
+        max_overhead: Option<f64>,
         /// What the user knows of the allocator.
         hints: Hints,
         /// An unstripped copy of the executable, to find the allocator of a stripped one with.
@@ -83,8 +96,10 @@ pub struct Recorded {
 pub struct Detaching(Option<JoinHandle<()>>);
 
 impl Detaching {
-    fn begin(bpf: Bpf) -> Self {
-        Self(Some(std::thread::spawn(|| drop(bpf))))
+    fn begin(mut bpf: Bpf) -> Self {
+        Self(Some(std::thread::spawn(move || {
+            bpf::remove(bpf.pause());
+        })))
     }
 }
 

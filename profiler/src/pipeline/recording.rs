@@ -1,4 +1,6 @@
-//! One recording: attach, watch, end, collect.
+//! One recording: attach, watch, end.
+
+mod finish;
 
 use std::io::IsTerminal as _;
 use std::num::NonZeroU32;
@@ -11,27 +13,26 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use unfreed_common::config::ended;
 
+use super::bound::{Cost, Gaps};
 use super::mappings::{FirstLook, Mappings};
 use super::view::{sizes, source};
-use super::{Detaching, Recorded, Selection, Settings, progress};
+use super::{Recorded, Selection, Settings, progress};
 use crate::bpf::{self, Bpf, NewStack, Probe, Ring};
 use crate::check::{self, Kernel};
-use crate::collect::{self, RawProfile, Stacks};
-use crate::profile::{End, Process, ProcessMemory, Unwinding};
+use crate::collect::Stacks;
+use crate::profile::{End, Process};
 use crate::source::Source;
-use crate::symbolize::symbolize;
 use crate::target::{self, MemoryReading, Module, Started, Target};
 use crate::tracker::Built;
-use crate::warning::Warning;
 
 /// How often the process's mappings and size are read again.
 const TICK: Duration = Duration::from_millis(500);
 
+/// How often what recording costs is looked at, where that is bounded.
+const ACCOUNT: Duration = Duration::from_millis(20);
+
 /// The least time between two readings for the sake of frames that are in no known mapping.
 const REFRESH: Duration = Duration::from_millis(10);
-
-/// How long programs that were running when the recording ended may take to finish.
-const SETTLE: Duration = Duration::from_millis(5);
 
 /// A recording that is going on.
 pub struct Recording<'a> {
@@ -49,6 +50,10 @@ pub struct Recording<'a> {
     refreshed: Instant,
     before: MemoryReading,
     after: MemoryReading,
+    /// What a run of a program costs, where that is bounded.
+    cost: Option<Cost>,
+    /// The bound, from when events count.
+    gaps: Option<Gaps>,
     show_progress: bool,
 }
 
@@ -65,6 +70,7 @@ impl<'a> Recording<'a> {
         let begin = Instant::now();
         let deadline = settings.duration.map(|duration| begin + duration);
         let mut tick = tokio::time::interval(TICK);
+        let mut account = tokio::time::interval(ACCOUNT);
         let pidfd = watch(recording.target.pidfd.try_clone()?)?;
         let told = recording.source.descriptor()?.map(watch).transpose()?;
         let end = loop {
@@ -98,6 +104,7 @@ impl<'a> Recording<'a> {
                     ready.context("waiting for the programs")?.clear_ready();
                     recording.source.wake(&recording.bpf)?;
                 }
+                _ = account.tick(), if recording.gaps.is_some() => recording.account()?,
                 _ = tick.tick() => {
                     if let Some(end) = recording.tick(begin)? {
                         break end;
@@ -128,6 +135,9 @@ impl<'a> Recording<'a> {
         let (mut source, symbols) = source(settings, kernel, &target)?;
         let first = FirstLook::at(pid, settings.unwind, symbols)?;
         let mut bpf = Bpf::load(sizes(settings, kernel, target.threads(), first.room()))?;
+        let bounded = settings.max_overhead().is_some();
+        let cost = bounded.then(|| Cost::measure(&mut bpf)).transpose();
+        let cost = cost.context("measuring what a probe costs")?;
         source.prepare(&mut bpf, settings.unwind)?;
         bpf.attach_process_events()?;
         let ring = bpf.take_ring().context("the ring buffer is gone")?;
@@ -145,6 +155,8 @@ impl<'a> Recording<'a> {
             started,
             before: MemoryReading::default(),
             after: MemoryReading::default(),
+            cost,
+            gaps: None,
             show_progress: !settings.quiet && std::io::stderr().is_terminal(),
         };
         recording.attach_first()?;
@@ -186,6 +198,10 @@ impl<'a> Recording<'a> {
             .with_context(|| format!("process {pid} ended before the recording began"))?;
         self.after = self.before;
         self.bpf.set_recording(pid, self.settings.unwind, true)?;
+        if let (Some(cost), Some(percent)) = (self.cost, self.settings.max_overhead()) {
+            let unwind = self.settings.unwind;
+            self.gaps = Some(Gaps::of(&self.bpf, pid, unwind, percent, cost)?);
+        }
         self.source.begin()
     }
 
@@ -257,6 +273,20 @@ impl<'a> Recording<'a> {
         Ok(None)
     }
 
+    /// Keeps what recording costs within its bound.
+    fn account(&mut self) -> anyhow::Result<()> {
+        let Some(mut gaps) = self.gaps.take() else {
+            return Ok(());
+        };
+        if gaps.tick(&mut self.bpf)? {
+            // What is mapped meanwhile is known before it is recorded again.
+            self.follow();
+            gaps.resume(&mut self.bpf)?;
+        }
+        self.gaps = Some(gaps);
+        Ok(())
+    }
+
     fn how_it_ended(&mut self) -> End {
         use std::os::unix::process::ExitStatusExt as _;
         let Some(started) = &mut self.started else {
@@ -269,97 +299,6 @@ impl<'a> Recording<'a> {
             },
             None => End::Exited(None),
         }
-    }
-
-    fn finish(mut self, end: End, started_at: String, begin: Instant) -> anyhow::Result<Recorded> {
-        let pid = self.target.pid.get();
-        self.bpf.set_recording(pid, self.settings.unwind, false)?;
-        let duration = begin.elapsed();
-        let here = MemoryReading::of(pid).filter(|reading| reading.rss > 0);
-        let here = here.filter(|_| {
-            !self
-                .bpf
-                .ended()
-                .is_ok_and(|ended| ended.reason != ended::NO)
-        });
-        if let Some(reading) = here {
-            self.after = reading;
-        }
-        self.source.end(here.is_some());
-        std::thread::sleep(SETTLE);
-        self.drain();
-        if !self.unlocated.is_empty() {
-            // Fails when the process has ended: then these frames stay addresses.
-            let _ended = self.read_mappings(true);
-        }
-        let end_time = match self.bpf.ended()? {
-            ended if ended.reason != ended::NO => ended.time,
-            _ => target::monotonic_now(),
-        };
-        if self.show_progress {
-            progress::end();
-        }
-        let Self {
-            settings,
-            bpf,
-            target,
-            mappings,
-            mut source,
-            stacks,
-            before,
-            after,
-            ..
-        } = self;
-        let min_age = u64::try_from(settings.min_age.as_nanos()).unwrap_or(u64::MAX);
-        let outcome = source.outcome(&bpf, end_time.saturating_sub(min_age))?;
-        let counted = collect::count(&bpf, stacks, settings.unwind, settings.mode, outcome)?;
-        let losses = bpf.losses()?;
-        let lost = losses
-            .iter()
-            .filter(|(_, count)| *count > 0)
-            .map(|&(loss, count)| Warning::Lost {
-                reason: loss.name(),
-                count,
-                advice: loss.advice(),
-            });
-        let raw = RawProfile {
-            view: source.view(),
-            mode: settings.mode,
-            process: target.process,
-            started_at,
-            duration,
-            min_age: settings.min_age,
-            end,
-            totals: counted.totals,
-            sampled: source.sampled(),
-            memory: ProcessMemory {
-                rss_before: before.rss,
-                rss_after: after.rss,
-                vsz_before: before.vsz,
-                vsz_after: after.vsz,
-            },
-            reconciliation: source.reconciliation(),
-            unwinding: Unwinding {
-                table_rows: mappings.table_rows(),
-                ..counted.unwinding
-            },
-            warnings: lost
-                .chain(check::traps().into_iter().map(Warning::Kernel))
-                .chain(source.warnings())
-                .chain(mappings.warnings())
-                .collect(),
-            losses: losses
-                .iter()
-                .map(|&(loss, count)| (loss.name().to_owned(), count))
-                .collect(),
-            notes: bpf.notes()?,
-            stacks: counted.stacks,
-        };
-        let detaching = Detaching::begin(bpf);
-        Ok(Recorded {
-            profile: symbolize(raw, &mappings.into_modules()),
-            detaching,
-        })
     }
 }
 

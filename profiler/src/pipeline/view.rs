@@ -21,6 +21,7 @@ pub fn sizes(settings: &Settings, kernel: Kernel, threads: u32, rows: u32) -> Si
         threads: kernel.threads(threads),
         rows,
         sampled: matches!(settings.what, What::Heap { sample: 1.., .. }),
+        bounded: settings.max_overhead().is_some(),
         memory: kernel.memory,
     }
 }

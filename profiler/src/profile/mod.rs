@@ -1,6 +1,7 @@
 //! The pure model of a finished recording: frames, stacks, weights, totals. No I/O, no clock.
 
 mod pages;
+mod slices;
 mod stack;
 mod unwinding;
 
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use pages::{ByKind, GivenBackLazily, Kind, Reconciliation, Resident};
+pub use slices::{Slice, Slices};
 pub use stack::{Frame, Stack, Walk, Weight};
 pub use unwinding::{Unwind, Unwinding};
 
@@ -147,6 +149,8 @@ pub struct Profile<S = Stack> {
     pub totals: Totals,
     /// How blocks were sampled; `None`: every one was recorded, and all numbers are exact.
     pub sampled: Option<Sampled>,
+    /// When events counted, where the cost of recording was bounded.
+    pub slices: Option<Slices>,
     /// RSS and VSZ.
     pub memory: ProcessMemory,
     /// Why RSS has changed, where the view tells.
@@ -177,6 +181,7 @@ impl<S> Profile<S> {
             end,
             totals,
             sampled,
+            slices,
             memory,
             reconciliation,
             unwinding,
@@ -195,6 +200,7 @@ impl<S> Profile<S> {
             end,
             totals,
             sampled,
+            slices,
             memory,
             reconciliation,
             unwinding,

@@ -24,6 +24,21 @@ impl Weight {
     }
 }
 
+impl Weight {
+    /// All of which this is a share.
+    #[must_use]
+    pub fn of_share(self, share: f64) -> Self {
+        if share >= 1.0 {
+            return self;
+        }
+        let all = |number: u64| (number as f64 / share).round() as u64;
+        Self {
+            bytes: all(self.bytes),
+            count: all(self.count),
+        }
+    }
+}
+
 impl std::ops::AddAssign for Weight {
     fn add_assign(&mut self, other: Self) {
         self.bytes += other.bytes;

@@ -9,7 +9,7 @@ use unfreed_common::sample::Sampling;
 
 use crate::allocator::{self, Hints, Plan, Returns};
 use crate::bpf::{Bpf, Probe, Walkers};
-use crate::profile::{Process, Reconciliation, Sampled, Unwind, View, Weight};
+use crate::profile::{Process, Reconciliation, Sampled, Slices, Unwind, View, Weight};
 use crate::source::sampling::{sampling, weight, whole};
 use crate::source::{Outcome, Source, Unfreed, Unstripped};
 use crate::target::{Module, Modules};
@@ -36,6 +36,8 @@ pub struct Heap {
     sampling: Option<Box<Sampling>>,
     /// How many blocks the result is of.
     blocks: u64,
+    /// When events counted, if there were gaps.
+    slices: Option<Slices>,
 }
 
 impl Heap {
@@ -53,6 +55,7 @@ impl Heap {
             caught: BTreeSet::new(),
             sampling: (sample > 0).then(|| sampling(sample)),
             blocks: 0,
+            slices: None,
         }
     }
 
@@ -127,7 +130,7 @@ impl Heap {
             .iter()
             .any(|function| matches!(function.returns, Returns::Instructions(_)));
         for probe in probes {
-            bpf.attach(probe, &path, self.pid)?;
+            bpf.attach_pausable(probe, &path, self.pid)?;
         }
         if functions.is_empty() {
             return Ok(false);
@@ -210,12 +213,20 @@ impl Source for Heap {
 
     fn end(&mut self, _here: bool) {}
 
+    fn observed(&mut self, slices: &Slices) {
+        self.slices = Some(slices.clone()).filter(|slices| !slices.is_whole());
+    }
+
     fn outcome(&mut self, bpf: &Bpf, latest: u64) -> anyhow::Result<Outcome> {
+        let (before, telling) = self
+            .slices
+            .as_ref()
+            .map_or((u64::MAX, 1.0), Slices::telling);
         let mut unfreed = Unfreed::new();
         let sampling = self.sampling.as_deref();
         let mut blocks = 0;
         let mut add = |block: &Block| {
-            if block.time <= latest {
+            if block.time <= latest && block.time < before {
                 let exactly = Weight {
                     bytes: block.size,
                     count: 1,
@@ -230,14 +241,16 @@ impl Source for Heap {
             add(&pending.0);
         }
         self.blocks = blocks;
-        if sampling.is_some() {
-            for sum in unfreed.values_mut() {
+        for sum in unfreed.values_mut() {
+            if sampling.is_some() {
                 *sum = whole(*sum);
             }
+            *sum = sum.of_share(telling);
         }
         Ok(Outcome {
             unfreed,
             still_there: None,
+            share: self.slices.as_ref().map_or(1.0, Slices::share),
         })
     }
 

@@ -14,7 +14,7 @@ pub use pages::Pages;
 pub use unstripped::Unstripped;
 
 use crate::bpf::Bpf;
-use crate::profile::{Kind, Process, Reconciliation, Sampled, Unwind, View, Weight};
+use crate::profile::{Kind, Process, Reconciliation, Sampled, Slices, Unwind, View, Weight};
 use crate::target::Modules;
 use crate::warning::Warning;
 
@@ -27,6 +27,8 @@ pub struct Outcome {
     pub unfreed: Unfreed,
     /// Where giving back is no event that is counted by stack: what is still there.
     pub still_there: Option<StillThere>,
+    /// Which share of what was taken was observed: 1, all of it.
+    pub share: f64,
 }
 
 /// What was taken and not given back, of any age.
@@ -78,6 +80,9 @@ pub trait Source {
 
     /// The recording goes on; twice a second.
     fn tick(&mut self);
+
+    /// When events counted, of a recording whose cost was bounded; before [`Source::outcome`].
+    fn observed(&mut self, _slices: &Slices) {}
 
     /// Events do not count any more. `here`: the target still is what it was.
     fn end(&mut self, here: bool);

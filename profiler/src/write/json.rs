@@ -9,7 +9,8 @@ use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 
 use crate::profile::{
-    Frame, Kind, Process, ProcessMemory, Profile, Sampled, Stack, Totals, Unwinding, Walk, Weight,
+    Frame, Kind, Process, ProcessMemory, Profile, Sampled, Slices, Stack, Totals, Unwinding, Walk,
+    Weight,
 };
 use crate::warning::Warning;
 
@@ -58,6 +59,8 @@ struct Document<'a> {
     ended: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     sampled: Option<SampledEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed: Option<ObservedEntry>,
     totals: Sums,
     process: Memory,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +91,14 @@ struct Target<'a> {
 struct SampledEntry {
     mean_bytes: u64,
     samples: u64,
+}
+
+#[derive(Serialize)]
+struct ObservedEntry {
+    share: f64,
+    slices: usize,
+    cost: f64,
+    granted: f64,
 }
 
 #[derive(Serialize)]
@@ -169,6 +180,7 @@ fn document(profile: &Profile) -> Document<'_> {
             unfreed,
         },
         sampled,
+        slices,
         memory:
             ProcessMemory {
                 rss_before,
@@ -218,6 +230,7 @@ fn document(profile: &Profile) -> Document<'_> {
                 samples,
             },
         ),
+        observed: slices.as_ref().map(observed),
         totals: Sums {
             taken: sum(*taken),
             given_back: sum(*given_back),
@@ -243,6 +256,21 @@ fn document(profile: &Profile) -> Document<'_> {
         notes,
         warnings,
         stacks,
+    }
+}
+
+fn observed(slices: &Slices) -> ObservedEntry {
+    let share = slices.share();
+    let Slices {
+        cost,
+        granted,
+        slices,
+    } = slices;
+    ObservedEntry {
+        share,
+        slices: slices.len(),
+        cost: *cost,
+        granted: *granted,
     }
 }
 

@@ -73,6 +73,7 @@ pub fn profile() -> Profile {
             unfreed,
         },
         sampled: None,
+        slices: None,
         memory: ProcessMemory {
             rss_before: 100 << 20,
             rss_after: 131 << 20,

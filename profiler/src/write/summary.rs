@@ -48,6 +48,26 @@ pub fn sampled(profile: &Profile) -> Option<String> {
     ))
 }
 
+/// What a bound on the cost came to: `4.9% of what it did, in 6 slices, at a cost of 5.0% of its CPU time (5.0%
+/// granted); all numbers are estimates`.
+pub fn observed(profile: &Profile) -> Option<String> {
+    let slices = profile.slices.as_ref()?;
+    let percent = |share: f64| format!("{:.1}%", share * 100.0);
+    let cost = format!(
+        "at a cost of {} of its CPU time ({} granted)",
+        percent(slices.cost),
+        percent(slices.granted)
+    );
+    if slices.is_whole() {
+        return Some(format!("all of what it did, {cost}"));
+    }
+    Some(format!(
+        "{} of what it did, in {}, {cost}; all numbers are estimates",
+        percent(slices.share()),
+        human::counted(slices.slices.len() as u64, "slice"),
+    ))
+}
+
 /// What to say when there is nothing to show.
 pub fn nothing(profile: &Profile) -> &'static str {
     match profile.mode {

@@ -80,6 +80,7 @@ fn titles(profile: &Profile, options: &Options) -> (String, String) {
     );
     let stacks = format!("stacks: {}", summary::whole(profile));
     let mut below = vec![summary::reconciliation(profile), stacks];
+    below.extend(summary::observed(profile).map(|observed| format!("observed: {observed}")));
     below.extend(summary::sampled(profile).map(|sampled| format!("sampled: {sampled}")));
     let title = match &options.title {
         Some(title) => {

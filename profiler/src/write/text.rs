@@ -97,6 +97,9 @@ fn header(profile: &Profile, options: &Options) -> Vec<(&'static str, String)> {
     if let Some(sampled) = summary::sampled(profile) {
         lines.push(("sampled", sampled));
     }
+    if let Some(observed) = summary::observed(profile) {
+        lines.push(("observed", observed));
+    }
     let totals = &profile.totals;
     lines.push((
         "taken",

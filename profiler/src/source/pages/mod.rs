@@ -209,6 +209,7 @@ impl Source for Pages {
         let outcome = Outcome {
             unfreed: explained.unfreed(latest),
             still_there: Some(explained.still_there()),
+            share: 1.0,
         };
         self.explained = Some(explained);
         Ok(outcome)

@@ -1,0 +1,84 @@
+/* Two million pairs of malloc and free a second, and a leak. Others live for a while: some for microseconds,
+ * some for milliseconds.
+ *
+ * Answers each line on stdin with the pairs so far, the nanoseconds of CPU time that they took, and the bytes and
+ * blocks that have leaked. */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define SITE __attribute__((noipa))
+#define KEEP(value) __asm__ volatile("" : "+r"(value) : : "memory")
+
+/* What a pair's worth of other work takes: about 0.4 us. */
+enum { WORK = 1400, LEAK_EVERY = 500, SHORT = 100, LONG = 1000 };
+
+static atomic_ulong pairs, leaked, leaked_bytes;
+
+SITE void *site_leak(size_t size)
+{
+    void *block = malloc(size);
+    KEEP(block);
+    return block;
+}
+
+SITE void *site_short(size_t size)
+{
+    void *block = malloc(size);
+    KEEP(block);
+    return block;
+}
+
+SITE void *site_long(size_t size)
+{
+    void *block = malloc(size);
+    KEEP(block);
+    return block;
+}
+
+static void *work(void *unused)
+{
+    static void *lives_short[SHORT], *lives_long[LONG];
+    (void)unused;
+    for (size_t n = 0;; n++) {
+        void **slot = n % 64 ? &lives_short[n % SHORT] : &lives_long[n / 64 % LONG];
+        free(*slot);
+        *slot = n % 64 ? site_short(48 + n % 7) : site_long(100);
+        if (n % LEAK_EVERY == 0) {
+            size_t size = 1000 + n % 13;
+            void *block = site_leak(size);
+            KEEP(block);
+            leaked++;
+            leaked_bytes += size;
+        }
+        for (volatile int i = 0; i < WORK; i++) {
+        }
+        pairs++;
+    }
+    return NULL;
+}
+
+int main(void)
+{
+    pthread_t worker;
+    clockid_t clock;
+    if (pthread_create(&worker, NULL, work, NULL) != 0 || pthread_getcpuclockid(worker, &clock) != 0) {
+        return 1;
+    }
+    puts("ready");
+    fflush(stdout);
+    char line[16];
+    while (fgets(line, sizeof line, stdin)) {
+        struct timespec time;
+        clock_gettime(clock, &time);
+        uint64_t cpu = (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+        printf("%lu %lu %lu %lu\n", (unsigned long)pairs, (unsigned long)cpu, (unsigned long)leaked_bytes,
+               (unsigned long)leaked);
+        fflush(stdout);
+    }
+    return 0;
+}

@@ -1,0 +1,140 @@
+//! `--max-overhead`: the target keeps its speed, and the leak is found all the same.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use unfreed_tests::build::{self, Linkage};
+use unfreed_tests::child::{Lines, Owned};
+use unfreed_tests::unfreed::Unfreed;
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// How long the program is recorded: its bound is reached at once.
+const RECORDED: Duration = Duration::from_secs(30);
+
+/// The program, and how it is asked.
+struct Bounded {
+    child: Owned,
+    lines: Lines,
+}
+
+/// What it says of itself.
+#[derive(Debug, Clone, Copy)]
+struct Said {
+    pairs: f64,
+    /// CPU time, seconds: what others take from it does not count.
+    cpu: f64,
+    leaked_bytes: f64,
+}
+
+impl Bounded {
+    fn start() -> Result<Self> {
+        let path = build::program("bounded", Linkage::Dynamic)?;
+        let mut command = std::process::Command::new(path);
+        command
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped());
+        let mut child = Owned::spawn(&mut command)?;
+        let lines = Lines::of(child.child().stdout.take().context("its output")?);
+        ensure!(lines.next(LIMIT)?.as_deref() == Some("ready"), "not ready");
+        Ok(Self { child, lines })
+    }
+
+    fn ask(&mut self) -> Result<Said> {
+        use std::io::Write as _;
+        let mut stdin = self.child.child().stdin.as_ref().context("its input")?;
+        stdin.write_all(b"?\n")?;
+        let line = self.lines.next(LIMIT)?.context("it has ended")?;
+        let numbers: Vec<f64> = line.split(' ').filter_map(|it| it.parse().ok()).collect();
+        let [pairs, cpu, leaked_bytes, _] = numbers[..] else {
+            anyhow::bail!("it said {line:?}");
+        };
+        Ok(Said {
+            pairs,
+            cpu: cpu / 1e9,
+            leaked_bytes,
+        })
+    }
+
+    /// Pairs for each second of CPU time.
+    fn speed(&mut self, time: Duration) -> Result<f64> {
+        let begin = self.ask()?;
+        std::thread::sleep(time);
+        Ok(self.ask()?.speed_since(begin))
+    }
+}
+
+impl Said {
+    fn speed_since(self, begin: Self) -> f64 {
+        (self.pairs - begin.pairs) / (self.cpu - begin.cpu)
+    }
+}
+
+#[test]
+fn the_target_keeps_its_speed_and_the_leak_is_found() -> Result<()> {
+    let mut program = Bounded::start()?;
+    let before = program.speed(Duration::from_secs(3))?;
+    let unfreed = Unfreed::heap(program.child.pid(), &["--max-overhead", "5"])?;
+    let begin = program.ask()?;
+    std::thread::sleep(RECORDED);
+    let end = program.ask()?;
+    let recording = unfreed.stop()?;
+    let after = program.speed(Duration::from_secs(3))?;
+
+    let alone = before.midpoint(after);
+    let kept = end.speed_since(begin) / alone;
+    let report = &recording.report;
+    let observed = report
+        .observed
+        .context("the JSON does not say what was observed")?;
+    println!("{before:.0} pairs/s, then {kept:.3} of it; {observed:?}");
+    ensure!(alone > 1e6, "{alone} pairs/s: too few");
+    ensure!(kept >= 0.93, "{kept} of {alone} pairs/s");
+    ensure!(observed.slices > 1 && observed.share < 0.2, "{observed:?}");
+    ensure!(observed.cost < 0.05, "{observed:?}");
+    ensure!(report.lost().count() == 0, "{:?}", report.losses);
+    ensure!(
+        report.warnings.iter().any(|it| it.contains("slices")),
+        "{:?}",
+        report.warnings
+    );
+
+    let (sites, _) = report.by_site();
+    let widest = sites.iter().max_by_key(|(_, weight)| weight.bytes);
+    ensure!(
+        widest.is_some_and(|(site, _)| site == "site_leak"),
+        "{sites:?}"
+    );
+    let estimate = sites["site_leak"].bytes as f64 / (end.leaked_bytes - begin.leaked_bytes);
+    println!("{estimate:.2} of what has leaked; {sites:?}");
+    // Time in user mode is counted in ticks of the kernel's clock, of which there are some ten in a slice.
+    ensure!(
+        (0.3..3.0).contains(&estimate),
+        "{estimate} of what has leaked: {sites:?}"
+    );
+    Ok(())
+}
+
+/// Of a program that costs less than the bound nothing is estimated.
+#[test]
+fn within_the_bound_everything_is_exact() -> Result<()> {
+    use unfreed_tests::compare::{Side, compare};
+    use unfreed_tests::program::Program;
+    let path = build::program("functions", Linkage::Dynamic)?;
+    let mut program = Program::start(&path, [""; 0], None)?;
+    let unfreed = Unfreed::heap(program.pid(), &["--max-overhead", "1000"])?;
+    let ledger = program.run()?;
+    let recording = unfreed.stop()?;
+    program.finish()?;
+    let report = &recording.report;
+    let observed = report
+        .observed
+        .context("the JSON does not say what was observed")?;
+    ensure!(
+        observed.slices == 1 && observed.share >= 1.0,
+        "{observed:?}"
+    );
+    let differences = compare(&ledger, report, Side::Outstanding);
+    ensure!(differences.is_empty(), "{differences:?}");
+    Ok(())
+}
