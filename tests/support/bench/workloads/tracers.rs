@@ -13,7 +13,7 @@ use crate::floor::Sites;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Under which names memleak is installed: bcc's, and that of libbpf-tools.
-const MEMLEAK: [&str; 3] = ["memleak-bpfcc", "memleak", "bpf-memleak"];
+const MEMLEAK: [&str; 4] = ["memleak-bpfcc", "memleak", "bpf-memleak", "memleak-libbpf"];
 
 /// Printed by a program in the kernel, so that it is there means that the others are attached.
 const TICK: &str = "at work";
@@ -52,11 +52,17 @@ pub fn memleak_program() -> Option<&'static str> {
 pub fn memleak(pid: u32) -> Result<Owned> {
     let sites = Sites::of(pid, true)?;
     let program = memleak_program().context("not found")?;
+    // libbpf-tools' keeps 31 bytes of the path.
+    let directory = tempfile::tempdir().context("creating a directory for a short path")?;
+    let allocator = directory.path().join("a");
+    std::os::unix::fs::symlink(sites.allocator()?, &allocator)?;
     // By lines, in whichever language it is written: its first report is waited for.
     let mut command = Command::new("stdbuf");
     command
         .args(["-oL", program])
-        .args(["-p", &pid.to_string(), "-O", sites.allocator()?, "2"])
+        .args(["-p", &pid.to_string(), "-O"])
+        .arg(&allocator)
+        .arg("2")
         .env("PYTHONUNBUFFERED", "1");
     // A report begins with the time.
     at_work(command, |line| line.starts_with('['))
