@@ -51,6 +51,49 @@ const PREFIXES: &str = "
         my_free(my_realloc(my_calloc(1, 2), 3)); printf(\"%zu\", used);
     }";
 
+/// An allocator as they are: a list of free blocks, and what to do when there is none.
+const ALLOCATOR: &str = "
+    #include <stdint.h>
+    #include <stdio.h>
+    #include <string.h>
+    #define API __attribute__((noinline, noclone, used))
+    struct block { struct block *next; size_t size; } *list;
+    char arena[1 << 20]; size_t top; long counts[4];
+    API void *more(size_t n) {
+        if (n > sizeof arena - top) { counts[3]++; return 0; }
+        struct block *b = (struct block *)(arena + top);
+        top += sizeof *b + n; b->size = n;
+        return b + 1;
+    }
+    API void *my_malloc(size_t n) {
+        n = (n + 15) & ~(size_t)15;
+        for (struct block **b = &list; *b; b = &(*b)->next)
+            if ((*b)->size >= n) { struct block *it = *b; *b = it->next; return it + 1; }
+        return more(n);
+    }
+    API void my_free(void *p) {
+        if (!p) return;
+        struct block *b = (struct block *)p - 1;
+        b->next = list; list = b; counts[0]++;
+    }
+    API void *my_calloc(size_t a, size_t n) {
+        size_t size;
+        if (__builtin_mul_overflow(a, n, &size)) return 0;
+        void *p = my_malloc(size);
+        return p ? memset(p, 0, size) : p;
+    }
+    API void *my_realloc(void *o, size_t n) {
+        if (!o) return my_malloc(n);
+        void *p = my_malloc(n);
+        if (!p) { counts[1]++; return p; }
+        size_t old = ((struct block *)o - 1)->size;
+        memcpy(p, o, old < n ? old : n); my_free(o);
+        return p;
+    }
+    int main(void) {
+        my_free(my_realloc(my_calloc(1, 2), 300)); printf(\"%zu %ld\", top, counts[0]);
+    }";
+
 const C: &str = "aligned_alloc calloc free malloc posix_memalign pvalloc realloc valloc";
 
 #[test]
@@ -179,4 +222,37 @@ fn returns_behind_exception_handlers_are_found() {
     };
     assert_eq!(sites.len(), 1, "{sites:x?}");
     check_sites(&elf, &plan);
+}
+
+/// Whatever the compiler makes of the beginning of a function, most have a site that is emulated.
+#[test]
+fn every_level_of_optimization_has_sites() {
+    let hints = Hints {
+        prefix: Some("my_".to_owned()),
+        ..Hints::default()
+    };
+    for level in ["-O0", "-O1", "-O2", "-O3", "-Os"] {
+        for protection in ["-fcf-protection=full", "-fcf-protection=none"] {
+            for frames in ["-fno-omit-frame-pointer", "-fomit-frame-pointer"] {
+                let flags = [level, protection, frames];
+                let elf = build("gcc", &flags, ALLOCATOR);
+                let plan = plan(&elf, &hints).unwrap();
+                let names = "my_calloc my_free my_malloc my_realloc";
+                assert_eq!(symbols(&plan), names, "{flags:?}");
+                check_sites(&elf, &plan);
+                let stepped = plan.functions.iter().filter(|it| it.site.single_stepped);
+                let stepped: Vec<_> = stepped.map(|it| it.symbol.as_str()).collect();
+                let most = match (level, frames) {
+                    // Each begins with a push.
+                    ("-O0", "-fno-omit-frame-pointer") => 0,
+                    // The stack pointer is moved first.
+                    ("-O0", _) => 3,
+                    ("-Os", "-fomit-frame-pointer") => 2,
+                    // A function that calls none may have neither a push nor a branch.
+                    _ => 1,
+                };
+                assert!(stepped.len() <= most, "{flags:?}: {stepped:?}");
+            }
+        }
+    }
 }
