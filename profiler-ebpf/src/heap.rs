@@ -148,7 +148,10 @@ pub fn heap_free(ctx: ProbeContext) -> u32 {
             padding: 0,
             address,
         };
-        if !live::give_back(&key) && track::is_back(tgid, regs.stack_pointer(), address) {
+        if !live::give_back(&key)
+            && live::may_hold(address)
+            && track::is_back(tgid, regs.stack_pointer(), address)
+        {
             let _freed = live::give_back(&key);
         }
     }

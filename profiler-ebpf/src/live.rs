@@ -16,7 +16,7 @@ const ENOENT: i32 = -2;
 /// A new block exists.
 #[inline(always)]
 pub fn take(key: &BlockKey, block: &Block) {
-    count_held(key.address, 1);
+    count_sampled(key.address, 1);
     if insert(key, block) == Err(EEXIST) {
         // The address is handed out again, so the block that had it was freed unseen.
         forget(key);
@@ -27,6 +27,7 @@ pub fn take(key: &BlockKey, block: &Block) {
 /// A block that was set aside is there again.
 #[inline(always)]
 pub fn restore(key: &BlockKey, block: &Block) {
+    count_aside(key.address, u64::MAX);
     if insert(key, block) == Err(EEXIST) {
         lost(Loss::FreeMissed);
     }
@@ -44,17 +45,33 @@ fn insert(key: &BlockKey, block: &Block) -> Result<(), i32> {
     result
 }
 
-/// Whether the address can be a live block's, in less time than it takes to look.
+/// Whether the address can be that of a block that is set aside or, when not every block is recorded, of a live
+/// one: in less time than it takes to look.
 #[inline(always)]
 pub fn may_hold(address: u64) -> bool {
     HELD.get(held_index(address)).is_none_or(|held| *held != 0)
 }
 
+/// A block is live, or not any more.
+#[inline(always)]
+fn count_sampled(address: u64, change: u64) {
+    if sampler::is_on() {
+        count_held(address, change);
+    }
+}
+
+/// A block is set aside, or not any more. When not every block is recorded it is counted as a live one all the
+/// time.
+#[inline(always)]
+fn count_aside(address: u64, change: u64) {
+    if !sampler::is_on() {
+        count_held(address, change);
+    }
+}
+
 #[inline(always)]
 fn count_held(address: u64, change: u64) {
-    if sampler::is_on()
-        && let Some(held) = HELD.get_ptr_mut(held_index(address))
-    {
+    if let Some(held) = HELD.get_ptr_mut(held_index(address)) {
         add(held, change);
     }
 }
@@ -80,7 +97,10 @@ pub fn set_aside(key: &BlockKey, into: &mut Block) -> bool {
     into.stack = block.stack;
     into.time = block.time;
     match LIVE.remove(key) {
-        Ok(()) => true,
+        Ok(()) => {
+            count_aside(key.address, 1);
+            true
+        }
         Err(ENOENT) => false,
         Err(_) => {
             lost(Loss::LiveDeleteFailed);
@@ -94,7 +114,7 @@ pub fn set_aside(key: &BlockKey, into: &mut Block) -> bool {
 fn forget(key: &BlockKey) {
     // SAFETY: as in `set_aside`.
     if unsafe { LIVE.get(key) }.is_some_and(|block| gaps::is_stale(block.time)) {
-        count_held(key.address, u64::MAX);
+        count_sampled(key.address, u64::MAX);
         // Fails only when there is none any more.
         let _: Result<(), i32> = LIVE.remove(key);
         return;
@@ -119,10 +139,17 @@ pub fn give_back(key: &BlockKey) -> bool {
     true
 }
 
+/// A block that was set aside is given back.
+#[inline(always)]
+pub fn give_back_aside(address: u64, size: u64) {
+    count_aside(address, u64::MAX);
+    count_given_back(address, size);
+}
+
 /// Adds a block to what was given back.
 #[inline(always)]
-pub fn count_given_back(address: u64, size: u64) {
-    count_held(address, u64::MAX);
+fn count_given_back(address: u64, size: u64) {
+    count_sampled(address, u64::MAX);
     let (bytes, count) = match SAMPLING.get(0) {
         Some(sampling) if sampler::is_on() => sampling.stands_for(size),
         _ => (size, 1),

@@ -24,8 +24,8 @@ pub static LIVE: HashMap<BlockKey, Block> = HashMap::with_max_entries(1 << 20, B
 #[map]
 pub static GIVEN_BACK: PerCpuArray<GivenBack> = PerCpuArray::with_max_entries(1, 0);
 
-/// How many live blocks have an address of this hash, when not every block is recorded: that of most frees
-/// is none, and a look here costs less than a search in `LIVE`. The user side makes it small otherwise.
+/// How many blocks have an address of this hash: those that a realloc has set aside and, when not every block is
+/// recorded, those that are live. That of most frees is none, and a look here costs less than a search.
 #[map]
 pub static HELD: Array<u64> = Array::with_max_entries(1 << HELD_PLACES, 0);
 

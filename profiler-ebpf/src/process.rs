@@ -5,7 +5,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::{tracepoint, uprobe};
 use aya_ebpf::programs::{ProbeContext, TracePointContext};
-use unfreed_common::config::ended;
+use unfreed_common::config::{Control, ended};
 
 use crate::loss::add;
 use crate::maps::{CHANGED, CHANGES, CONTROL, ENDED, GUESTS, GUESTS_COUNT, NO_PROGRAMS, PROCESSES};
@@ -20,18 +20,21 @@ const NOBODY: u32 = 0;
 /// target's, also in a child between vfork and exec: its frees are real ones of the same heap.
 #[inline(always)]
 pub fn recorded() -> Option<u32> {
-    let control = CONTROL.get(0)?;
-    let end = ENDED.get(0)?;
-    (control.recording != 0 && end.reason == ended::NO).then_some(control.tgid)
+    target(|control| control.recording != 0)
 }
 
 /// [`recorded`], and also in a gap of the recording: what happens to the process matters then, too.
 #[inline(always)]
 fn watched() -> Option<u32> {
+    target(|control| control.recording != 0 || control.bounded != 0)
+}
+
+/// The target's process id, unless it has ended.
+#[inline(always)]
+fn target(is_on: impl Fn(&Control) -> bool) -> Option<u32> {
     let control = CONTROL.get(0)?;
     let end = ENDED.get(0)?;
-    let is_on = control.recording != 0 || control.bounded != 0;
-    (is_on && end.reason == ended::NO).then_some(control.tgid)
+    (is_on(control) && end.reason == ended::NO).then_some(control.tgid)
 }
 
 /// [`recorded`], for programs that run on every thread there is: only on the target's.

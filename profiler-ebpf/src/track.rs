@@ -306,7 +306,7 @@ fn taken(tgid: u32, thread: &mut Thread, address: u64) {
 #[inline(always)]
 fn old_given_back(thread: &mut Thread) {
     if thread.call.has_old != 0 {
-        live::count_given_back(thread.call.argument, thread.call.old.size);
+        live::give_back_aside(thread.call.argument, thread.call.old.size);
     }
 }
 

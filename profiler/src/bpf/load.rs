@@ -148,9 +148,7 @@ impl Bpf {
     pub fn load(sizes: Sizes) -> Result<Self, LoadError> {
         let mut loader = EbpfLoader::new();
         if !sizes.sampled {
-            for map in ["HELD", "SAMPLERS"] {
-                loader.map_max_entries(map, 1);
-            }
+            loader.map_max_entries("SAMPLERS", 1);
         }
         let mut ebpf = loader
             .map_max_entries("LIVE", sizes.live)
