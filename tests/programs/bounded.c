@@ -15,7 +15,7 @@
 #define KEEP(value) __asm__ volatile("" : "+r"(value) : : "memory")
 
 /* What a pair's worth of other work takes: about 0.4 us. */
-enum { WORK = 1400, LEAK_EVERY = 500, SHORT = 100, LONG = 1000 };
+enum { WORK = 1400, LEAK_EVERY = 500, SHORT = 20, LONG = 100 };
 
 static atomic_ulong pairs, leaked, leaked_bytes;
 

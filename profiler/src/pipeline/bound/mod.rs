@@ -18,6 +18,9 @@ const SLACK: f64 = 50e6;
 /// brought and taken away, and caches.
 const COUNTED: f64 = 0.6;
 
+/// Less time in user mode than this is too few ticks of the kernel's clock, nanoseconds.
+const LEAST_USER_TIME: f64 = 40e6;
+
 /// Where the target and the clocks are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reading {
@@ -93,19 +96,14 @@ impl Bound {
     /// What it came to. The recording is over.
     pub fn slices(mut self, now: Reading) -> Slices {
         self.paused(now);
-        let share = |(begin, end): &(Reading, Reading)| {
-            let time = |from: Reading, to: Reading| (to.time - from.time) as f64;
-            // It does less while it is recorded, and takes as much longer for it, mostly in the kernel. (Its CPU
-            // time less what was spent would be the difference of two large numbers, of which one is estimated.)
-            let all = self.user(self.begin, now);
-            if *begin == self.begin && *end == now {
-                1.0
-            } else if all > 0.0 {
-                (self.user(*begin, *end) / all).max(f64::MIN_POSITIVE)
-            } else {
-                time(*begin, *end) / time(self.begin, now).max(1.0)
-            }
+        let whole = matches!(self.slices[..], [slice] if slice == (self.begin, now));
+        let share = if whole { 1.0 } else { self.observed(now) };
+        // How the slices compare with each other is known exactly, by what was done in them.
+        let done = |(begin, end): &(Reading, Reading)| {
+            let done = runs(*begin, *end, |runs| runs.emulated + runs.single_stepped);
+            if done > 0.0 { done } else { 1.0 }
         };
+        let all: f64 = self.slices.iter().map(done).sum();
         let own = self.own(self.begin, now);
         let cost = self.spent(self.begin, now) / own.max(1.0);
         Slices {
@@ -114,12 +112,34 @@ impl Bound {
                 .iter()
                 .map(|slice| Slice {
                     begin: slice.0.time,
-                    share: share(slice),
+                    share: share * done(slice) / all,
                 })
                 .collect(),
             cost,
             granted: self.granted,
         }
+    }
+
+    /// Which share of what the target did was observed, in slices with gaps between them.
+    fn observed(&self, now: Reading) -> f64 {
+        let sum = |of: &dyn Fn(Reading, Reading) -> f64| {
+            let parts = self.slices.iter().map(|&(begin, end)| of(begin, end));
+            (parts.sum::<f64>(), of(self.begin, now))
+        };
+        // It does less while it is recorded, and takes as much longer for it, mostly in the kernel. (Its CPU time
+        // less what was spent would be the difference of two large numbers, of which one is estimated.)
+        let (user, all) = sum(&|from, to| self.user(from, to));
+        if user >= LEAST_USER_TIME {
+            return (user / all).min(1.0);
+        }
+        // Of too few ticks nothing can be said. By all of its CPU time the share is too large, and what it
+        // stands for too little: a lower bound.
+        let (cpu, all) = sum(&|from, to| to.cpu.saturating_sub(from.cpu) as f64);
+        if cpu > 0.0 {
+            return cpu / all;
+        }
+        let (time, all) = sum(&|from, to| to.time.saturating_sub(from.time) as f64);
+        if time > 0.0 { time / all } else { 1.0 }
     }
 
     fn spent(&self, from: Reading, to: Reading) -> f64 {
@@ -209,6 +229,28 @@ mod tests {
                 "{rate}: {slices:?}"
             );
         }
+    }
+
+    #[test]
+    fn too_few_ticks_are_no_reason_for_a_large_number() {
+        let reading = |time, runs| Reading {
+            time,
+            cpu: time,
+            user: 0,
+            runs: Runs {
+                emulated: runs,
+                single_stepped: 0,
+            },
+        };
+        let mut bound = Bound::of(5.0, Cost::each(500.0), reading(0, 0));
+        bound.paused(reading(100_000_000, 300_000));
+        bound.resumed(reading(300_000_000, 350_000));
+        let slices = bound.slices(reading(400_000_000, 450_000));
+        assert!((slices.share() - 0.5).abs() < 1e-9, "{slices:?}");
+        // Three quarters of what was done in slices was done in the first one.
+        let (before, share) = slices.telling();
+        assert_eq!(before, 300_000_000);
+        assert!((share - 0.375).abs() < 1e-9, "{slices:?}");
     }
 
     #[test]
