@@ -14,7 +14,7 @@ const ENTRIES: u32 = 4 << 20;
 /// The same where all of the memory is taken at the start: 92 MB.
 const ENTRIES_UP_FRONT: u32 = 1 << 20;
 
-/// The most threads at a time that can be told apart: one costs about 5 KiB.
+/// The most threads at a time that can be told apart: one costs about 13 KiB.
 const THREADS: u32 = 1 << 16;
 
 /// The least where all of the memory is taken at the start.
