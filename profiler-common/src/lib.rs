@@ -8,6 +8,7 @@
 
 pub mod alloc;
 pub mod config;
+pub mod life;
 pub mod loss;
 pub mod page;
 pub mod sample;

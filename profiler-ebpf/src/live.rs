@@ -6,7 +6,7 @@ use unfreed_common::loss::Loss;
 
 use crate::loss::{add, lost};
 use crate::maps::{GIVEN_BACK, HELD, HELD_PLACES, LIVE, SAMPLING};
-use crate::{gaps, sampler};
+use crate::{gaps, insert, sampler};
 
 /// Errors of map updates, errno-base.h.
 const E2BIG: i32 = -7;
@@ -36,7 +36,7 @@ pub fn restore(key: &BlockKey, block: &Block) {
 /// Fails when the address is a live block's. Each other failure is counted.
 #[inline(always)]
 fn insert(key: &BlockKey, block: &Block) -> Result<(), i32> {
-    let result = LIVE.insert(key, block, u64::from(BPF_NOEXIST));
+    let result = insert::insert(&LIVE, key, block, u64::from(BPF_NOEXIST));
     match result {
         Ok(()) | Err(EEXIST) => {}
         Err(E2BIG) => lost(Loss::LiveMapFull),

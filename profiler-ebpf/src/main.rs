@@ -15,6 +15,7 @@ mod bound;
 mod frame_pointer;
 mod gaps;
 mod heap;
+mod insert;
 mod live;
 mod loss;
 mod machine;

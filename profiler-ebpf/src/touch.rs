@@ -12,7 +12,7 @@ use crate::loss::lost;
 use crate::machine::{self, Interrupted, REGISTER_WORDS};
 use crate::maps::TOUCHES;
 use crate::window;
-use crate::{memo, thread, unwind};
+use crate::{insert, memo, thread, unwind};
 
 /// Addresses of user space are below this one, on every machine.
 const USER_END: u64 = 1 << 63;
@@ -79,7 +79,7 @@ fn store(thread: &mut Thread) {
         }
         return;
     }
-    match TOUCHES.insert(key, value, u64::from(BPF_ANY)) {
+    match insert::insert(&TOUCHES, key, value, u64::from(BPF_ANY)) {
         Ok(()) => {}
         Err(E2BIG) => lost(Loss::TouchMapFull),
         Err(_) => lost(Loss::TouchInsertFailed),

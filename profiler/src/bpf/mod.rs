@@ -7,6 +7,7 @@ mod frames_test;
 mod load;
 mod object;
 mod pausable;
+mod processes;
 mod read;
 mod tables;
 
@@ -14,6 +15,7 @@ pub use attach::{AttachError, FaultEvents, Probe};
 pub use load::{Bpf, LoadError, Sizes, Walkers};
 pub use object::Memory;
 pub use pausable::{Link, Runs, remove};
+pub use processes::Processes;
 pub use read::{NewStack, PendingBlock, StackEntry, descriptor, drain, drain_moves};
 pub use tables::Tables;
 

@@ -199,6 +199,14 @@ impl Bpf {
             .collect()
     }
 
+    /// The same by name.
+    pub fn losses_by_name(&self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let losses = self.losses()?.into_iter();
+        Ok(losses
+            .map(|(loss, count)| (loss.name().to_owned(), count))
+            .collect())
+    }
+
     /// Every other counter, by name.
     pub fn notes(&self) -> anyhow::Result<BTreeMap<String, u64>> {
         let counters = self.counters("NOTES")?;

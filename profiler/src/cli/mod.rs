@@ -5,6 +5,7 @@ mod heap;
 mod pages;
 mod record;
 mod size;
+mod terminal;
 mod time;
 
 use std::process::ExitCode;

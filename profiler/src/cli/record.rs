@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::terminal::Terminal;
 use super::{LOST, time};
 use crate::pipeline::{self, Selection, Settings, What};
 use crate::profile::{Mode, Profile, Unwind};
@@ -102,7 +103,8 @@ impl Record {
             top: self.top,
             title: self.title.clone(),
         };
-        let recorded = pipeline::record(&self.into_settings(what))?;
+        let mut terminal = Terminal::new(self.quiet);
+        let recorded = pipeline::record(&self.into_settings(what), &mut terminal)?;
         write_all(&recorded.profile, &options, &outputs)?;
         Ok(match recorded.profile.lost() {
             0 => ExitCode::SUCCESS,
@@ -143,7 +145,6 @@ impl Record {
                 UnwindArg::Tables => Unwind::Tables,
             },
             what,
-            quiet: self.quiet,
         }
     }
 }

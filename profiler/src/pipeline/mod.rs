@@ -3,9 +3,9 @@
 
 mod bound;
 mod mappings;
-mod progress;
 mod recording;
 mod view;
+mod watcher;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,6 +19,7 @@ use crate::bpf::{self, Bpf, FaultEvents};
 use crate::check;
 use crate::profile::{Mode, Profile, Unwind};
 use recording::Recording;
+pub use watcher::{Progress, Until, Watcher, interrupted};
 
 /// What to record.
 #[derive(Debug, Clone)]
@@ -44,8 +45,6 @@ pub struct Settings {
     pub unwind: Unwind,
     /// What of it.
     pub what: What,
-    /// No progress line.
-    pub quiet: bool,
 }
 
 impl Settings {
@@ -113,14 +112,14 @@ impl Drop for Detaching {
 }
 
 /// Records and symbolizes.
-pub fn record(settings: &Settings) -> anyhow::Result<Recorded> {
+pub fn record(settings: &Settings, watcher: &mut dyn Watcher) -> anyhow::Result<Recorded> {
     let kernel = check::host()?;
     for trap in check::traps() {
-        eprintln!("unfreed: warning: {trap}");
+        watcher.warn(trap);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(Recording::run(settings, kernel))
+    runtime.block_on(Recording::run(settings, watcher, kernel))
 }

@@ -2,25 +2,23 @@
 
 mod finish;
 
-use std::io::IsTerminal as _;
 use std::num::NonZeroU32;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use unfreed_common::config::ended;
 
 use super::bound::{Cost, Gaps};
 use super::mappings::{FirstLook, Mappings};
 use super::view::{sizes, source};
-use super::{Recorded, Selection, Settings, progress};
+use super::{Progress, Recorded, Selection, Settings, Watcher};
 use crate::bpf::{self, Bpf, NewStack, Probe, Ring};
 use crate::check::{self, Kernel};
 use crate::collect::Stacks;
-use crate::profile::{End, Process};
+use crate::profile::End;
 use crate::source::Source;
 use crate::target::{self, MemoryReading, Module, Started, Target};
 use crate::tracker::Built;
@@ -37,6 +35,7 @@ const REFRESH: Duration = Duration::from_millis(10);
 /// A recording that is going on.
 pub struct Recording<'a> {
     settings: &'a Settings,
+    watcher: &'a mut dyn Watcher,
     bpf: Bpf,
     ring: AsyncFd<Ring>,
     target: Target,
@@ -54,17 +53,18 @@ pub struct Recording<'a> {
     cost: Option<Cost>,
     /// The bound, from when events count.
     gaps: Option<Gaps>,
-    show_progress: bool,
 }
 
 impl<'a> Recording<'a> {
     /// Records from the start to the end.
-    pub async fn run(settings: &'a Settings, kernel: Kernel) -> anyhow::Result<Recorded> {
-        // Before anything is started or attached: from here on a signal ends the recording in order.
-        let mut interrupt = signal(SignalKind::interrupt()).context("watching for Ctrl-C")?;
-        let mut terminate = signal(SignalKind::terminate()).context("watching for SIGTERM")?;
+    pub async fn run(
+        settings: &'a Settings,
+        watcher: &'a mut dyn Watcher,
+        kernel: Kernel,
+    ) -> anyhow::Result<Recorded> {
+        let mut until = watcher.until()?;
         let (sender, mut built) = unbounded_channel();
-        let mut recording = Self::prepare(settings, kernel, sender)?;
+        let mut recording = Self::prepare(settings, watcher, kernel, sender)?;
         let mapped = watch(recording.mappings.watch()?)?;
         let started_at = jiff::Timestamp::now().to_string();
         let begin = Instant::now();
@@ -82,8 +82,7 @@ impl<'a> Recording<'a> {
             };
             tokio::select! {
                 biased;
-                _ = interrupt.recv() => break End::Interrupted,
-                _ = terminate.recv() => break End::Interrupted,
+                () = &mut until => break End::Interrupted,
                 () = over => break End::Duration,
                 _ = pidfd.readable() => break recording.how_it_ended(),
                 ready = mapped.readable() => {
@@ -118,6 +117,7 @@ impl<'a> Recording<'a> {
     /// Everything up to the moment from which events count.
     fn prepare(
         settings: &'a Settings,
+        watcher: &'a mut dyn Watcher,
         kernel: Kernel,
         built: UnboundedSender<Built>,
     ) -> anyhow::Result<Self> {
@@ -144,6 +144,7 @@ impl<'a> Recording<'a> {
         let maps = bpf.take_tables().context("the tables are gone")?;
         let mut recording = Self {
             settings,
+            watcher,
             bpf,
             ring: watch(ring)?,
             mappings: first.follow(maps, built)?,
@@ -157,7 +158,6 @@ impl<'a> Recording<'a> {
             after: MemoryReading::default(),
             cost,
             gaps: None,
-            show_progress: !settings.quiet && std::io::stderr().is_terminal(),
         };
         recording.attach_first()?;
         Ok(recording)
@@ -186,10 +186,10 @@ impl<'a> Recording<'a> {
         Ok(())
     }
 
-    /// Says that everything is attached: the line that programs wait for.
-    fn announce(&self) {
-        let Process { pid, comm, .. } = &self.target.process;
-        eprintln!("recording {pid} ({comm}): {}", self.source.describe());
+    /// Says that everything is attached.
+    fn announce(&mut self) {
+        let probes = self.source.describe();
+        self.watcher.recording(&self.target.process, &probes);
     }
 
     fn begin(&mut self) -> anyhow::Result<()> {
@@ -267,8 +267,11 @@ impl<'a> Recording<'a> {
             return Ok((self.target.threads() > 1).then_some(End::MainThreadExited));
         }
         self.follow();
-        if self.show_progress {
-            progress::show(&self.bpf, begin.elapsed(), self.settings.duration)?;
+        let elapsed = begin.elapsed();
+        if self.watcher.wants_progress(elapsed) {
+            let slices = self.gaps.as_ref().map(Gaps::so_far);
+            let progress = Progress::of(&self.bpf, elapsed, self.settings.duration, slices)?;
+            self.watcher.progress(&progress);
         }
         Ok(None)
     }

@@ -78,6 +78,11 @@ impl Gaps {
         Ok(())
     }
 
+    /// What it has come to so far, as of the last reading.
+    pub fn so_far(&self) -> Slices {
+        self.bound.clone().slices(self.last)
+    }
+
     /// What it came to. Events do not count any more.
     pub fn end(mut self, bpf: &Bpf) -> Slices {
         // Probes that are on their way out need not be waited for.

@@ -46,7 +46,7 @@ pub enum Step {
 }
 
 /// The account of one recording.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Bound {
     /// Which share of the target's own CPU time may be spent.
     granted: f64,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use unfreed_common::config::ended;
 
-use super::super::{Detaching, Recorded, progress};
+use super::super::{Detaching, Recorded};
 use super::Recording;
 use crate::bpf::Bpf;
 use crate::check;
@@ -49,9 +49,7 @@ impl Recording<'_> {
             // Fails when the process has ended: then these frames stay addresses.
             let _ended = self.read_mappings(true);
         }
-        if self.show_progress {
-            progress::end();
-        }
+        self.watcher.over();
         self.result(end, started_at, duration, slices)
     }
 
@@ -115,11 +113,7 @@ impl Recording<'_> {
                 .chain(source.warnings())
                 .chain(mappings.warnings())
                 .collect(),
-            losses: bpf
-                .losses()?
-                .iter()
-                .map(|&(loss, count)| (loss.name().to_owned(), count))
-                .collect(),
+            losses: bpf.losses_by_name()?,
             notes: bpf.notes()?,
             slices,
             stacks: counted.stacks,

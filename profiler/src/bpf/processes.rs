@@ -1,0 +1,125 @@
+//! The kernel's word on which processes come and go.
+
+use std::os::fd::{AsRawFd, RawFd};
+
+use anyhow::Context as _;
+use aya::maps::{Array, MapData, RingBuf};
+use aya::programs::TracePoint;
+use aya::{Ebpf, EbpfLoader};
+use unfreed_common::life::Event;
+
+/// The compiled programs.
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/unfreed-processes-ebpf"));
+
+/// Programs, and the tracepoints they are on.
+const PROGRAMS: [(&str, &str, &str); 6] = [
+    ("newtask", "task", "task_newtask"),
+    ("exec", "sched", "sched_process_exec"),
+    ("exit", "sched", "sched_process_exit"),
+    ("signal_sent", "signal", "signal_generate"),
+    ("signal_taken", "signal", "signal_deliver"),
+    ("mark_victim", "oom", "mark_victim"),
+];
+
+/// A watch over all processes of this machine. Its descriptor is readable when there are events. Dropping it
+/// ends it.
+pub struct Processes {
+    /// Kept: dropping it detaches the programs.
+    _ebpf: Ebpf,
+    events: RingBuf<MapData>,
+    lost: Array<MapData, u64>,
+}
+
+impl Processes {
+    /// Begins.
+    pub fn watch() -> anyhow::Result<Self> {
+        let mut ebpf = EbpfLoader::new()
+            .load(OBJECT)
+            .context("loading the eBPF programs that watch processes")?;
+        for (name, category, tracepoint) in PROGRAMS {
+            let attaching = || format!("watching the tracepoint {category}:{tracepoint}");
+            let program: &mut TracePoint = ebpf
+                .program_mut(name)
+                .with_context(|| format!("the eBPF object has no {name}"))?
+                .try_into()
+                .with_context(attaching)?;
+            program.load().with_context(attaching)?;
+            program
+                .attach(category, tracepoint)
+                .with_context(attaching)?;
+        }
+        let mut map = |name: &str| {
+            ebpf.take_map(name)
+                .with_context(|| format!("the eBPF object has no {name}"))
+        };
+        let events = RingBuf::try_from(map("EVENTS")?)?;
+        let lost = Array::try_from(map("EVENTS_LOST")?)?;
+        Ok(Self {
+            _ebpf: ebpf,
+            events,
+            lost,
+        })
+    }
+
+    /// Takes all events out, in the order in which they happened on each processor.
+    pub fn drain(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some(record) = self.events.next() {
+            if record.len() >= size_of::<Event>() {
+                // SAFETY: as many bytes as the type has, at any alignment; any bytes are a value of it.
+                events.push(unsafe { record.as_ptr().cast::<Event>().read_unaligned() });
+            }
+        }
+        events
+    }
+
+    /// How many events were lost so far, for want of room.
+    pub fn lost(&self) -> u64 {
+        self.lost.get(&0, 0).unwrap_or_default()
+    }
+}
+
+impl AsRawFd for Processes {
+    fn as_raw_fd(&self) -> RawFd {
+        self.events.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+    use unfreed_common::life::kind;
+
+    /// Needs root, as every test that loads programs.
+    #[test]
+    fn a_child_comes_has_a_program_and_goes() {
+        let mut processes = Processes::watch().unwrap();
+        let mut child = Command::new("sh")
+            .args(["-c", "kill -USR1 $$"])
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        child.wait().unwrap();
+        let mut seen = Vec::new();
+        let begin = Instant::now();
+        while !seen.contains(&(kind::EXIT, 0)) && begin.elapsed() < Duration::from_secs(5) {
+            let of_child = processes.drain().into_iter().filter(|it| it.pid == pid);
+            seen.extend(of_child.map(|it| (it.kind, it.detail)));
+        }
+        // The events of one processor are in order; the parent's and the child's can be on two.
+        seen.sort_unstable();
+        assert_eq!(
+            seen,
+            [
+                (kind::FORK, std::process::id()),
+                (kind::EXEC, 0),
+                (kind::EXIT, 0),
+                (kind::SIGNAL, libc::SIGUSR1 as u32),
+            ]
+        );
+        assert_eq!(processes.lost(), 0);
+    }
+}
