@@ -16,8 +16,13 @@ pub type RawProfile = Profile<RawStack>;
 
 /// A stack and its weight.
 pub struct RawStack {
-    /// What hangs on it.
+    /// What hangs on it, by the recording's mode.
     pub weight: Weight,
+    /// What was taken here, in a recording of what is unfreed whose view does not tell kinds apart: a kind's
+    /// part of it is not known.
+    pub taken: Option<Weight>,
+    /// What is unfreed of it, in a recording of everything.
+    pub unfreed: Option<Weight>,
     /// Of which kind it is, where the view tells kinds apart.
     pub kind: Option<Kind>,
     /// From the innermost outwards.
@@ -68,7 +73,7 @@ impl Stacks {
             cut: Stop::ALL
                 .iter()
                 .find(|&&stop| stop as u32 == stack.header.stop && !stop.is_end())
-                .map(|stop| stop.name()),
+                .map(|stop| stop.name().into()),
             approximate: stack.header.flags & flag::APPROXIMATE != 0,
         };
         let unsettled = stack.header.flags & flag::UNSETTLED != 0;
@@ -96,7 +101,7 @@ impl Stacks {
                 WalkedBy::Forgotten => true,
             };
             if unsettled && (index > 0 || stack.is_interrupted(0)) && is_other() {
-                walk.cut = Some(Stop::MappingsChanged.name());
+                walk.cut = Some(Stop::MappingsChanged.name().into());
                 break;
             }
         }
@@ -147,20 +152,26 @@ pub fn count(
         ..Unwinding::default()
     };
     // One stack can have several ids: what is walked while mappings change has one of its own.
-    let mut merged: HashMap<(RawFrames, Walk, Option<Kind>), Weight> = HashMap::new();
+    let mut merged: HashMap<(RawFrames, Walk, Option<Kind>), Parts> = HashMap::new();
     for entry in bpf.stacks()? {
         let taken = entry.taken;
         totals.taken += taken;
         let stack = stacks.take(entry.hash);
         tally(&mut unwinding, &stack, taken.count);
         let taken = taken.of_share(outcome.share);
-        let weights = match mode {
-            Mode::Unfreed => by_stack.remove(&entry.hash).unwrap_or_default(),
-            Mode::All => vec![(None, taken)],
-        };
+        let unfreed = by_stack.remove(&entry.hash).unwrap_or_default();
         let (frames, walk) = stack;
-        for (kind, weight) in weights.into_iter().filter(|(_, weight)| weight.count > 0) {
-            *merged.entry((frames.clone(), walk, kind)).or_default() += weight;
+        // Of what is unfreed, the parts by kind; of everything the kinds are not known, nor are they where
+        // nothing is unfreed.
+        let kinds = match mode {
+            Mode::Unfreed if !unfreed.is_empty() => unfreed,
+            Mode::Unfreed | Mode::All => vec![(None, total(&unfreed))],
+        };
+        for (kind, unfreed) in kinds {
+            let parts = merged.entry((frames.clone(), walk.clone(), kind));
+            let parts = parts.or_default();
+            parts.taken += taken;
+            parts.unfreed += unfreed;
         }
     }
     totals.taken = totals.taken.of_share(outcome.share);
@@ -176,17 +187,27 @@ pub fn count(
         // not be kept back.
         for (kind, weight) in by_stack.into_values().flatten() {
             let lost = (RawFrames::Lost, Walk::default(), kind);
-            *merged.entry(lost).or_default() += weight;
+            let parts = merged.entry(lost).or_default();
+            parts.taken += weight;
+            parts.unfreed += weight;
         }
     }
     let stacks = merged
         .into_iter()
-        .map(|((frames, walk, kind), weight)| RawStack {
-            weight,
-            kind,
-            frames,
-            walk,
-        })
+        .map(
+            |((frames, walk, kind), Parts { taken, unfreed })| RawStack {
+                weight: match mode {
+                    Mode::Unfreed => unfreed,
+                    Mode::All => taken,
+                },
+                taken: (mode == Mode::Unfreed && kind.is_none()).then_some(taken),
+                unfreed: (mode == Mode::All).then_some(unfreed),
+                kind,
+                frames,
+                walk,
+            },
+        )
+        .filter(|stack| stack.weight.count > 0)
         .collect();
     Ok(Counted {
         totals,
@@ -195,15 +216,30 @@ pub fn count(
     })
 }
 
+/// What there is at one stack.
+#[derive(Default)]
+struct Parts {
+    taken: Weight,
+    unfreed: Weight,
+}
+
+fn total(by_kind: &[(Option<Kind>, Weight)]) -> Weight {
+    let mut total = Weight::default();
+    for &(_, weight) in by_kind {
+        total += weight;
+    }
+    total
+}
+
 fn tally(unwinding: &mut Unwinding, (frames, walk): &(RawFrames, Walk), count: u64) {
     unwinding.walked += count;
     if !matches!(frames, RawFrames::Known(_)) {
         unwinding.lost += count;
         return;
     }
-    match walk.cut {
+    match &walk.cut {
         None => unwinding.complete += count,
-        Some(reason) => *unwinding.cut.entry(reason).or_default() += count,
+        Some(reason) => *unwinding.cut.entry(reason.clone()).or_default() += count,
     }
     if walk.approximate {
         unwinding.approximate += count;

@@ -9,7 +9,7 @@ use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
 
 use crate::collect::{RawFrame, RawFrames, RawProfile, RawStack};
 use crate::gopclntab::{Function, Functions};
-use crate::profile::{Frame, Profile, Stack};
+use crate::profile::{self, Frame, Profile, Stack};
 use crate::target::Module;
 
 /// blazesym's own search for debug files is off.
@@ -26,8 +26,10 @@ pub fn symbolize(raw: RawProfile, modules: &[Module]) -> Profile {
         .iter()
         .map(|stack| Stack {
             weight: stack.weight,
+            taken: stack.taken,
+            unfreed: stack.unfreed,
             frames: names.frames(&stack.frames),
-            walk: stack.walk,
+            walk: stack.walk.clone(),
             kind: stack.kind,
         })
         .collect::<Vec<_>>();
@@ -35,7 +37,10 @@ pub fn symbolize(raw: RawProfile, modules: &[Module]) -> Profile {
         let order = b.weight.cmp(&a.weight);
         order.then_with(|| labels(a).cmp(labels(b)))
     });
-    raw.with_stacks(stacks)
+    Profile {
+        modules: names.modules,
+        ..raw.with_stacks(stacks)
+    }
 }
 
 fn labels(stack: &Stack) -> impl Iterator<Item = (Option<&str>, Option<u64>)> {
@@ -48,6 +53,8 @@ fn labels(stack: &Stack) -> impl Iterator<Item = (Option<&str>, Option<u64>)> {
 /// What every address of a recording is called.
 struct Names {
     known: HashMap<RawFrame, Vec<Arc<Frame>>>,
+    /// The modules of these addresses, by path.
+    modules: Vec<profile::Module>,
 }
 
 impl Names {
@@ -64,11 +71,21 @@ impl Names {
                 }
             }
         }
+        let mut used = BTreeSet::new();
         for (module, addresses) in modules.iter().zip(addresses) {
+            if !addresses.is_empty() {
+                used.insert(profile::Module {
+                    path: module.path.clone(),
+                    build_id: module.build_id(),
+                });
+            }
             let addresses = addresses.into_iter().collect::<Vec<_>>();
             name_module(module, &addresses, &mut known);
         }
-        Self { known }
+        Self {
+            known,
+            modules: used.into_iter().collect(),
+        }
     }
 
     fn frames(&self, frames: &RawFrames) -> Vec<Arc<Frame>> {

@@ -65,6 +65,8 @@ pub enum Warning {
         /// Why.
         reason: String,
     },
+    /// As a recording that was read back says it: the sentence of one of the others.
+    Recorded(String),
 }
 
 impl fmt::Display for Warning {
@@ -126,6 +128,7 @@ impl fmt::Display for Warning {
                 "{module} cannot be read ({reason}): an allocator in it is not traced and its \
                  frames have no names"
             ),
+            Self::Recorded(words) => f.write_str(words),
         }
     }
 }

@@ -4,6 +4,7 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns};
 use aya_ebpf::macros::{map, tracepoint};
 use aya_ebpf::maps::{Array, LruHashMap, RingBuf};
 use aya_ebpf::programs::TracePointContext;
+use aya_log_ebpf::debug;
 use unfreed_common::life::{self, Event, kind};
 
 /// Events on their way to the user side. Full: `EVENTS_LOST`, and the user side looks at all processes.
@@ -105,6 +106,7 @@ pub fn mark_victim(ctx: TracePointContext) -> u32 {
     // SAFETY: within the tracepoint's record.
     if let Ok(pid) = unsafe { ctx.read_at::<u32>(PID) } {
         tell(kind::OUT_OF_MEMORY, pid, 0);
+        debug!(&ctx, "thread {} is to end for want of memory", pid);
     }
     0
 }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use aya::maps::{Array, MapData, RingBuf};
 use aya::programs::TracePoint;
 use aya::{Ebpf, EbpfLoader};
+use aya_log::{EbpfLogger, LEVEL, Level};
 use unfreed_common::life::Event;
 
 /// The compiled programs.
@@ -29,12 +30,21 @@ pub struct Processes {
     _ebpf: Ebpf,
     events: RingBuf<MapData>,
     lost: Array<MapData, u64>,
+    /// What the programs say, at level debug. `None`: nobody wants to know.
+    log: Option<EbpfLogger<&'static dyn log::Log>>,
 }
 
 impl Processes {
     /// Begins.
     pub fn watch() -> anyhow::Result<Self> {
+        // The programs are verified without what they would say, where nobody wants to know.
+        let level = if log::log_enabled!(log::Level::Debug) {
+            Level::Debug as u8
+        } else {
+            0
+        };
         let mut ebpf = EbpfLoader::new()
+            .override_global(LEVEL, &level, true)
             .load(OBJECT)
             .context("loading the eBPF programs that watch processes")?;
         for (name, category, tracepoint) in PROGRAMS {
@@ -49,6 +59,11 @@ impl Processes {
                 .attach(category, tracepoint)
                 .with_context(attaching)?;
         }
+        let log = if level > 0 {
+            Some(EbpfLogger::init(&mut ebpf).context("reading what the eBPF programs say")?)
+        } else {
+            None
+        };
         let mut map = |name: &str| {
             ebpf.take_map(name)
                 .with_context(|| format!("the eBPF object has no {name}"))
@@ -59,11 +74,15 @@ impl Processes {
             _ebpf: ebpf,
             events,
             lost,
+            log,
         })
     }
 
     /// Takes all events out, in the order in which they happened on each processor.
     pub fn drain(&mut self) -> Vec<Event> {
+        if let Some(log) = &mut self.log {
+            log.flush();
+        }
         let mut events = Vec::new();
         while let Some(record) = self.events.next() {
             if record.len() >= size_of::<Event>() {

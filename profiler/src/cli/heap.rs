@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::record::Record;
-use super::size;
 use crate::allocator::Hints;
 use crate::pipeline::What;
+use crate::quantity::{percent, size};
 
 /// Blocks of the heap that were allocated during the recording and not freed by its end.
 #[derive(Debug, Args)]
@@ -29,7 +29,7 @@ pub struct Heap {
 
     /// Most of the target's CPU time that recording may cost, in percent. Where it would cost more, the target is
     /// recorded now and then, and all numbers become estimates [default: whatever it takes]
-    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    #[arg(long, value_name = "PERCENT", value_parser = percent::parse)]
     max_overhead: Option<f64>,
 
     /// Prefix of the allocator's functions (`my_` for `my_malloc`), or an unstripped copy of the
@@ -49,14 +49,6 @@ enum SitesArg {
     Auto,
     /// Always the first instruction
     Entry,
-}
-
-fn percent(text: &str) -> Result<f64, String> {
-    let number: f64 = text.parse().unwrap_or(f64::NAN);
-    if (0.1..=1000.0).contains(&number) {
-        return Ok(number);
-    }
-    Err("a percentage from 0.1 to 1000, such as 5".to_owned())
 }
 
 impl Heap {

@@ -1,16 +1,18 @@
 //! The command line. Flags become resolved settings here; nothing below sees a flag.
 
 mod check;
+mod diff;
 mod heap;
+mod output;
 mod pages;
 mod record;
-mod size;
+mod report;
 mod terminal;
-mod time;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
 
 /// Shows what a running process took and never gave back, by call stack.
 #[derive(Debug, Parser)]
@@ -31,6 +33,10 @@ enum Command {
     /// Pages that were touched and are still resident
     #[command(alias = "pgfaultstacks")]
     Pages(pages::Pages),
+    /// What changed from one saved recording to another
+    Diff(diff::Diff),
+    /// A saved recording in other formats
+    Report(report::Report),
     /// Whether this host, and a process, can be profiled; what to do if not
     Check(check::Check),
 }
@@ -44,6 +50,8 @@ impl Cli {
         match self.command {
             Command::Heap(heap) => heap.run(),
             Command::Pages(pages) => pages.run(),
+            Command::Diff(diff) => diff.run(),
+            Command::Report(report) => report.run(),
             Command::Check(check) => check.run(),
         }
     }

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use unfreed_common::config::ended;
@@ -19,6 +20,7 @@ use crate::bpf::{self, Bpf, NewStack, Probe, Ring};
 use crate::check::{self, Kernel};
 use crate::collect::Stacks;
 use crate::profile::End;
+use crate::readiness::watch;
 use crate::source::Source;
 use crate::target::{self, MemoryReading, Module, Started, Target};
 use crate::tracker::Built;
@@ -47,6 +49,10 @@ pub struct Recording<'a> {
     unlocated: Vec<NewStack>,
     /// When the mappings were last read.
     refreshed: Instant,
+    /// Since when events count.
+    begin: Instant,
+    /// The same for people.
+    started_at: Timestamp,
     before: MemoryReading,
     after: MemoryReading,
     /// What a run of a program costs, where that is bounded.
@@ -66,9 +72,7 @@ impl<'a> Recording<'a> {
         let (sender, mut built) = unbounded_channel();
         let mut recording = Self::prepare(settings, watcher, kernel, sender)?;
         let mapped = watch(recording.mappings.watch()?)?;
-        let started_at = jiff::Timestamp::now().to_string();
-        let begin = Instant::now();
-        let deadline = settings.duration.map(|duration| begin + duration);
+        let deadline = settings.duration.map(|duration| Instant::now() + duration);
         let mut tick = tokio::time::interval(TICK);
         let mut account = tokio::time::interval(ACCOUNT);
         let pidfd = watch(recording.target.pidfd.try_clone()?)?;
@@ -105,13 +109,13 @@ impl<'a> Recording<'a> {
                 }
                 _ = account.tick(), if recording.gaps.is_some() => recording.account()?,
                 _ = tick.tick() => {
-                    if let Some(end) = recording.tick(begin)? {
+                    if let Some(end) = recording.tick()? {
                         break end;
                     }
                 }
             }
         };
-        recording.finish(end, started_at, begin)
+        recording.finish(end)
     }
 
     /// Everything up to the moment from which events count.
@@ -152,6 +156,8 @@ impl<'a> Recording<'a> {
             stacks: Stacks::default(),
             unlocated: Vec::new(),
             refreshed: Instant::now(),
+            begin: Instant::now(),
+            started_at: Timestamp::now(),
             target,
             started,
             before: MemoryReading::default(),
@@ -197,6 +203,7 @@ impl<'a> Recording<'a> {
         self.before = MemoryReading::of(pid)
             .with_context(|| format!("process {pid} ended before the recording began"))?;
         self.after = self.before;
+        (self.begin, self.started_at) = (Instant::now(), Timestamp::now());
         self.bpf.set_recording(pid, self.settings.unwind, true)?;
         if let (Some(cost), Some(percent)) = (self.cost, self.settings.max_overhead()) {
             let unwind = self.settings.unwind;
@@ -253,7 +260,7 @@ impl<'a> Recording<'a> {
         Ok(())
     }
 
-    fn tick(&mut self, begin: Instant) -> anyhow::Result<Option<End>> {
+    fn tick(&mut self) -> anyhow::Result<Option<End>> {
         let ended = self.bpf.ended()?;
         if ended.reason == ended::EXEC {
             return Ok(Some(End::Exec));
@@ -267,7 +274,7 @@ impl<'a> Recording<'a> {
             return Ok((self.target.threads() > 1).then_some(End::MainThreadExited));
         }
         self.follow();
-        let elapsed = begin.elapsed();
+        let elapsed = self.begin.elapsed();
         if self.watcher.wants_progress(elapsed) {
             let slices = self.gaps.as_ref().map(Gaps::so_far);
             let progress = Progress::of(&self.bpf, elapsed, self.settings.duration, slices)?;
@@ -324,13 +331,4 @@ async fn readable<T: AsRawFd>(
         Some(watched) => watched.readable().await,
         None => std::future::pending().await,
     }
-}
-
-/// Has the runtime watch a descriptor.
-fn watch<T: AsRawFd>(inner: T) -> anyhow::Result<AsyncFd<T>> {
-    // SAFETY: `inner` (a pidfd or a ring buffer) owns its descriptor, is moved into the result, and
-    // is neither closed nor replaced before that is dropped.
-    unsafe { AsyncFd::register(inner) }
-        .map_err(std::io::Error::from)
-        .context("watching a file descriptor")
 }

@@ -1,5 +1,6 @@
 //! The pure model of a finished recording: frames, stacks, weights, totals. No I/O, no clock.
 
+mod diff;
 mod pages;
 mod slices;
 mod stack;
@@ -8,6 +9,9 @@ mod unwinding;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+pub use diff::{Change, Diff, Side};
 pub use pages::{ByKind, GivenBackLazily, Kind, Reconciliation, Resident};
 pub use slices::{Slice, Slices};
 pub use stack::{Frame, Stack, Walk, Weight};
@@ -16,7 +20,8 @@ pub use unwinding::{Unwind, Unwinding};
 use crate::warning::Warning;
 
 /// Which kind of memory a recording is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum View {
     /// Blocks of the heap, from the allocator's functions.
     Heap,
@@ -25,6 +30,9 @@ pub enum View {
 }
 
 impl View {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Heap, Self::Pages];
+
     /// The name used in the JSON, in titles and as the command.
     pub fn name(self) -> &'static str {
         match self {
@@ -44,6 +52,9 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Unfreed, Self::All];
+
     /// The name used in the JSON and in titles.
     pub fn name(self) -> &'static str {
         match self {
@@ -68,6 +79,8 @@ pub enum End {
     Exec,
     /// The main thread ended while other threads go on: the kernel then drops our probes.
     MainThreadExited,
+    /// As a recording that was read back says it: a sentence.
+    Recorded(String),
 }
 
 impl std::fmt::Display for End {
@@ -80,6 +93,7 @@ impl std::fmt::Display for End {
             Self::Killed(signal) => write!(f, "the target was killed by signal {signal}"),
             Self::Exec => write!(f, "the target replaced its program (exec)"),
             Self::MainThreadExited => write!(f, "the target's main thread exited"),
+            Self::Recorded(words) => f.write_str(words),
         }
     }
 }
@@ -93,6 +107,15 @@ pub struct Process {
     pub comm: String,
     /// Path of the executable, as the process itself sees it.
     pub exe: String,
+}
+
+/// A file that frames are in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Module {
+    /// As [`Frame::module`] has it. Two modules can have the same path: a file that was replaced meanwhile.
+    pub path: String,
+    /// Its build id in hexadecimal digits, where it has one.
+    pub build_id: Option<String>,
 }
 
 /// Sums over the whole recording.
@@ -164,6 +187,8 @@ pub struct Profile<S = Stack> {
     pub notes: BTreeMap<String, u64>,
     /// What is doubtful about the result.
     pub warnings: Vec<Warning>,
+    /// The files that the stacks' frames are in, by path; empty unless symbolized.
+    pub modules: Vec<Module>,
     /// What weighs something; once symbolized, largest first.
     pub stacks: Vec<S>,
 }
@@ -188,6 +213,7 @@ impl<S> Profile<S> {
             losses,
             notes,
             warnings,
+            modules,
             stacks: _,
         } = self;
         Profile {
@@ -207,6 +233,7 @@ impl<S> Profile<S> {
             losses,
             notes,
             warnings,
+            modules,
             stacks,
         }
     }

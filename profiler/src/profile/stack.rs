@@ -1,5 +1,6 @@
 //! Stacks and what they weigh.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Kind;
@@ -47,7 +48,7 @@ impl std::ops::AddAssign for Weight {
 }
 
 /// One function on a call stack. Fields that are not known are absent, never invented.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Frame {
     /// Demangled name.
     pub function: Option<String>,
@@ -81,10 +82,10 @@ impl Frame {
 }
 
 /// How far a stack could be walked, and how surely.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Walk {
     /// Why its outer frames are missing; `None`: it reaches the outermost function.
-    pub cut: Option<&'static str>,
+    pub cut: Option<Cow<'static, str>>,
     /// Where there was no unwind table, frame pointers were followed: callers can be missing.
     pub approximate: bool,
 }
@@ -92,8 +93,13 @@ pub struct Walk {
 /// A call stack and what it weighs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stack {
-    /// What hangs on it.
+    /// What hangs on it, by the recording's mode.
     pub weight: Weight,
+    /// Everything that was taken here during the recording, given back or not. `None`: not known, or the
+    /// weight itself is that.
+    pub taken: Option<Weight>,
+    /// What of it is unfreed at the end. `None`: not known, or the weight itself is that.
+    pub unfreed: Option<Weight>,
     /// From the innermost (the allocator's own function) outwards. Frames are shared between stacks.
     pub frames: Vec<Arc<Frame>>,
     /// How it was walked.

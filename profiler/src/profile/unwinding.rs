@@ -1,5 +1,6 @@
 //! How stacks were walked, and how well that went.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// How stacks are walked.
@@ -15,6 +16,9 @@ pub enum Unwind {
 }
 
 impl Unwind {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Auto, Self::FramePointers, Self::Tables];
+
     /// The name as an option's value and in the JSON.
     pub fn name(self) -> &'static str {
         match self {
@@ -37,7 +41,7 @@ pub struct Unwinding {
     /// Of `walked`, with a stack that was in part walked by frame pointers, for want of a table.
     pub approximate: u64,
     /// Of `walked`, with a stack whose outer frames are missing, by reason.
-    pub cut: BTreeMap<&'static str, u64>,
+    pub cut: BTreeMap<Cow<'static, str>, u64>,
     /// Of `walked`, with a stack that did not arrive (see the losses).
     pub lost: u64,
     /// Rows of unwind tables that were in use at the end, 8 bytes each.

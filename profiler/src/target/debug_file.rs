@@ -71,7 +71,8 @@ fn candidates(
     candidates
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Lowercase digits, two for each byte.
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.

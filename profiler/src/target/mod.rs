@@ -93,7 +93,7 @@ fn introduce(proc: &ProcFs, pid: u32) -> Process {
 }
 
 /// The kernel marks the paths of files that have no name any more.
-fn without_deleted(path: &str) -> String {
+pub(crate) fn without_deleted(path: &str) -> String {
     path.strip_suffix(" (deleted)").unwrap_or(path).to_owned()
 }
 

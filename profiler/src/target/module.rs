@@ -15,6 +15,9 @@ use procfs::process::{MMapPath, MemoryMap};
 
 use super::{Range, debug_file, without_deleted};
 
+/// Bytes of a build id; what is longer is none (linkers write 8 to 20, at most 64).
+const LONGEST_BUILD_ID: usize = 64;
+
 /// An executable file (or a part of memory that is none) that the process has mapped.
 pub struct Module {
     /// As the process sees it; a name in brackets for what is not a file.
@@ -165,6 +168,16 @@ impl Module {
         }
     }
 
+    /// The build id that its linker left in it, in hexadecimal digits, where there is one.
+    pub fn build_id(&self) -> Option<String> {
+        let image = self.image()?;
+        let file = object::File::parse(&*image).ok()?;
+        let id = file.build_id().ok()??;
+        (1..=LONGEST_BUILD_ID)
+            .contains(&id.len())
+            .then(|| debug_file::hex(id))
+    }
+
     /// What the file system knows of the file.
     pub fn metadata(&self) -> Option<std::fs::Metadata> {
         self.file.as_ref()?.metadata().ok()
@@ -256,6 +269,24 @@ fn load_bias(segments: &[Segment], range: &Range) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_build_id_is_what_readelf_says() {
+        let mut modules = super::super::Modules::of(std::process::id(), None);
+        modules.refresh(Vec::new).unwrap();
+        let all = modules.into_modules();
+        let libc = all.iter().find(|it| it.path.contains("/libc.so")).unwrap();
+        let notes = std::process::Command::new("readelf")
+            .args(["-n", &libc.path])
+            .output()
+            .expect("readelf (Debian: binutils)");
+        let notes = String::from_utf8(notes.stdout).unwrap();
+        let (_, id) = notes.split_once("Build ID: ").unwrap();
+        let id = id.lines().next().unwrap();
+        assert_eq!(libc.build_id().as_deref(), Some(id));
+        let nothing = all.iter().find(|it| it.path == "[vsyscall]");
+        assert_eq!(nothing.and_then(Module::build_id), None);
+    }
 
     #[test]
     fn code_that_begins_within_the_page_where_data_ends() {

@@ -102,6 +102,8 @@ mod tests {
         );
         let stack = stack.prop_map(|(bytes, count, names)| Stack {
             weight: Weight { bytes, count },
+            taken: None,
+            unfreed: None,
             frames: names.iter().map(|name| sample::named(name)).collect(),
             walk: Walk::default(),
             kind: None,

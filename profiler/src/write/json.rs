@@ -2,20 +2,27 @@
 //! are only added. Unknown fields of a frame are absent. One line for each field of the whole and
 //! for each stack, so that line tools can look at large files too.
 
+mod layout;
+mod reconciliation;
+mod stack;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use serde::Serialize;
-use serde::ser::{SerializeSeq, Serializer};
+use serde::ser::Serializer;
 
 use crate::profile::{
-    Frame, Kind, Process, ProcessMemory, Profile, Sampled, Slices, Stack, Totals, Unwinding, Walk,
+    Module, Process, ProcessMemory, Profile, Sampled, Slice, Slices, Stack, Totals, Unwinding,
     Weight,
 };
 use crate::warning::Warning;
 
-use super::json_layout::Layout;
-use super::json_reconciliation as reconciled;
+pub use self::layout::Layout;
+pub use self::stack::frames;
 use super::{Options, Writer};
 
 /// The format.
@@ -64,27 +71,42 @@ struct Document<'a> {
     totals: Sums,
     process: Memory,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reconciliation: Option<reconciled::Entry>,
+    reconciliation: Option<reconciliation::Entry>,
     unwinding: WalkEntry<'a>,
     losses: &'a BTreeMap<String, u64>,
     notes: &'a BTreeMap<String, u64>,
     #[serde(serialize_with = "warnings")]
     warnings: &'a [Warning],
-    #[serde(serialize_with = "stacks")]
+    #[serde(serialize_with = "modules")]
+    modules: &'a [Module],
+    #[serde(serialize_with = "stack::stacks")]
     stacks: &'a [Stack],
 }
 
+/// What has written it.
 #[derive(Serialize)]
-struct Tool {
+pub struct Tool {
     name: &'static str,
     version: &'static str,
 }
 
+impl Tool {
+    /// This one.
+    pub const THIS: Self = Self {
+        name: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+    };
+}
+
+/// The process.
 #[derive(Serialize)]
-struct Target<'a> {
-    pid: u32,
-    comm: &'a str,
-    exe: &'a str,
+pub struct Target<'a> {
+    /// Its id.
+    pub pid: u32,
+    /// Its short name.
+    pub comm: &'a str,
+    /// Its executable.
+    pub exe: &'a str,
 }
 
 #[derive(Serialize)]
@@ -99,6 +121,21 @@ struct ObservedEntry {
     slices: usize,
     cost: f64,
     granted: f64,
+    each: Vec<SliceEntry>,
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, and the share of what the target did.
+#[derive(Serialize)]
+struct SliceEntry {
+    begin: u64,
+    share: f64,
+}
+
+#[derive(Serialize)]
+struct ModuleEntry<'a> {
+    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    build_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -108,10 +145,13 @@ struct Sums {
     unfreed: Sum,
 }
 
+/// A weight.
 #[derive(Serialize)]
-struct Sum {
-    bytes: u64,
-    count: u64,
+pub struct Sum {
+    /// Bytes.
+    pub bytes: u64,
+    /// Blocks or pages.
+    pub count: u64,
 }
 
 #[derive(Serialize)]
@@ -128,38 +168,9 @@ struct WalkEntry<'a> {
     walked: u64,
     complete: u64,
     approximate: u64,
-    cut: &'a BTreeMap<&'static str, u64>,
+    cut: &'a BTreeMap<Cow<'static, str>, u64>,
     lost: u64,
     table_rows: u64,
-}
-
-#[derive(Serialize)]
-struct StackEntry<'a> {
-    bytes: u64,
-    count: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cut: Option<&'static str>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    approximate: bool,
-    #[serde(serialize_with = "frames")]
-    frames: &'a Stack,
-}
-
-#[derive(Serialize)]
-struct FrameEntry<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    function: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    module: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    offset: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<u32>,
-    inlined: bool,
 }
 
 // Whole structs are taken apart in these functions, so that a new field does not compile before
@@ -202,14 +213,12 @@ fn document(profile: &Profile) -> Document<'_> {
         losses,
         notes,
         warnings,
+        modules,
         stacks,
     } = profile;
     Document {
         schema: 1,
-        tool: Tool {
-            name: env!("CARGO_PKG_NAME"),
-            version: env!("CARGO_PKG_VERSION"),
-        },
+        tool: Tool::THIS,
         view: view.name(),
         mode: mode.name(),
         target: Target {
@@ -255,6 +264,7 @@ fn document(profile: &Profile) -> Document<'_> {
         losses,
         notes,
         warnings,
+        modules,
         stacks,
     }
 }
@@ -271,6 +281,10 @@ fn observed(slices: &Slices) -> ObservedEntry {
         slices: slices.len(),
         cost: *cost,
         granted: *granted,
+        each: slices
+            .iter()
+            .map(|&Slice { begin, share }| SliceEntry { begin, share })
+            .collect(),
     }
 }
 
@@ -282,106 +296,9 @@ fn warnings<S: Serializer>(warnings: &[Warning], serializer: S) -> Result<S::Ok,
     serializer.collect_seq(warnings.iter().map(ToString::to_string))
 }
 
-fn stacks<S: Serializer>(stacks: &[Stack], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(stacks.iter().map(|stack| {
-        let Weight { bytes, count } = stack.weight;
-        let Walk { cut, approximate } = stack.walk;
-        StackEntry {
-            bytes,
-            count,
-            kind: stack.kind.map(Kind::name),
-            cut,
-            approximate,
-            frames: stack,
-        }
+fn modules<S: Serializer>(modules: &[Module], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(modules.iter().map(|Module { path, build_id }| ModuleEntry {
+        path,
+        build_id: build_id.as_deref(),
     }))
-}
-
-fn frames<S: Serializer>(stack: &Stack, serializer: S) -> Result<S::Ok, S::Error> {
-    let mut sequence = serializer.serialize_seq(Some(stack.frames.len()))?;
-    for frame in &stack.frames {
-        let Frame {
-            function,
-            module,
-            offset,
-            file,
-            line,
-            inlined,
-        } = &**frame;
-        sequence.serialize_element(&FrameEntry {
-            function: function.as_deref(),
-            module: module.as_deref(),
-            offset: *offset,
-            file: file.as_deref(),
-            line: *line,
-            inlined: *inlined,
-        })?;
-    }
-    sequence.end()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::write::sample;
-
-    fn json(profile: &Profile) -> String {
-        let mut out = Vec::new();
-        Json.write(profile, &Options::default(), &mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
-    /// The version changes with every release, the snapshot should not.
-    fn without_version(json: &str) -> String {
-        json.replace(env!("CARGO_PKG_VERSION"), "VERSION")
-    }
-
-    #[test]
-    fn schema_1() {
-        insta::assert_snapshot!(without_version(&json(&sample::profile())));
-    }
-
-    #[test]
-    fn of_an_empty_profile() {
-        insta::assert_snapshot!(without_version(&json(&sample::empty())));
-    }
-
-    #[test]
-    fn numbers_are_exact_and_text_survives() {
-        let mut profile = sample::empty();
-        let name = "a\"b\\c\u{1}<\u{e9}>;\n";
-        profile.stacks = vec![sample::stack(u64::MAX, 9_007_199_254_740_993, &[name])];
-        let value: serde_json::Value = serde_json::from_str(&json(&profile)).unwrap();
-        let stack = &value["stacks"][0];
-        assert_eq!(stack["bytes"].as_u64(), Some(u64::MAX));
-        assert_eq!(stack["count"].as_u64(), Some(9_007_199_254_740_993));
-        assert_eq!(
-            stack["frames"][0],
-            serde_json::json!({"function": name, "inlined": false})
-        );
-    }
-
-    #[test]
-    fn estimates_say_so() {
-        let mut profile = sample::empty();
-        let value: serde_json::Value = serde_json::from_str(&json(&profile)).unwrap();
-        assert_eq!(value.get("sampled"), None);
-        profile.sampled = Some(Sampled {
-            mean_bytes: 524_288,
-            samples: 96,
-        });
-        let value: serde_json::Value = serde_json::from_str(&json(&profile)).unwrap();
-        let expected = serde_json::json!({"mean_bytes": 524_288, "samples": 96});
-        assert_eq!(value["sampled"], expected);
-    }
-
-    #[test]
-    fn one_line_for_each_stack() {
-        let profile = sample::profile();
-        let lines = json(&profile)
-            .lines()
-            .filter(|line| line.starts_with("    {\"bytes\": "))
-            .count();
-        assert_eq!(lines, profile.stacks.len());
-    }
 }

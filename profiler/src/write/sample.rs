@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::profile::{
-    End, Frame, Mode, Process, ProcessMemory, Profile, Stack, Totals, Unwind, Unwinding, View,
-    Walk, Weight,
+    End, Frame, Mode, Module, Process, ProcessMemory, Profile, Stack, Totals, Unwind, Unwinding,
+    View, Walk, Weight,
 };
 use crate::warning::Warning;
 
@@ -23,6 +23,8 @@ pub fn named(function: &str) -> Arc<Frame> {
 pub fn stack(bytes: u64, count: u64, functions: &[&str]) -> Stack {
     Stack {
         weight: Weight { bytes, count },
+        taken: None,
+        unfreed: None,
         frames: functions.iter().map(|function| named(function)).collect(),
         walk: Walk::default(),
         kind: None,
@@ -37,6 +39,7 @@ pub fn empty() -> Profile {
         losses: BTreeMap::from([("live_full".to_owned(), 0)]),
         notes: BTreeMap::new(),
         warnings: Vec::new(),
+        modules: Vec::new(),
         stacks: Vec::new(),
         ..profile()
     }
@@ -86,7 +89,7 @@ pub fn profile() -> Profile {
             walked: taken.count,
             complete: taken.count - 5,
             approximate: 2,
-            cut: BTreeMap::from([("depth", 2), ("no_table", 3)]),
+            cut: BTreeMap::from([("depth".into(), 2), ("no_table".into(), 3)]),
             lost: 0,
             table_rows: 54_321,
         },
@@ -103,6 +106,16 @@ pub fn profile() -> Profile {
             },
             Warning::LateModule {
                 module: "/usr/lib/<plug&in>--.so".to_owned(),
+            },
+        ],
+        modules: vec![
+            Module {
+                path: "/srv/shop/bin/storefront".to_owned(),
+                build_id: Some("0123456789abcdef0123456789abcdef01234567".to_owned()),
+            },
+            Module {
+                path: "/usr/lib/x86_64-linux-gnu/libc.so.6".to_owned(),
+                build_id: None,
             },
         ],
         stacks,
@@ -165,9 +178,11 @@ fn stacks() -> Vec<Stack> {
 
     let stack = |bytes, count, frames: &[&Arc<Frame>]| Stack {
         weight: Weight { bytes, count },
+        taken: None,
+        unfreed: None,
         frames: frames.iter().map(|&frame| Arc::clone(frame)).collect(),
         walk: Walk {
-            cut: (count == 1).then_some("no_table"),
+            cut: (count == 1).then_some("no_table".into()),
             approximate: count == 1,
         },
         kind: None,

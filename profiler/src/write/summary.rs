@@ -131,7 +131,7 @@ pub fn stacks(profile: &Profile) -> String {
     let mut text = whole(profile);
     let mut reasons = cut
         .iter()
-        .map(|(reason, count)| format!("{reason} {}", human::count(*count)))
+        .map(|(reason, count)| format!("{} {}", name::clean(reason), human::count(*count)))
         .collect::<Vec<_>>();
     if *lost > 0 {
         reasons.push(format!("lost {}", human::count(*lost)));

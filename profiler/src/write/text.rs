@@ -13,13 +13,13 @@ use super::wrap::{columns, fit, wrap};
 use super::{Options, Weigh, Writer, human, name, reconciled, sum, summary};
 
 /// Columns.
-const WIDTH: usize = 100;
+pub const WIDTH: usize = 100;
 
 /// Frames of a row.
 const FRAMES: usize = 5;
 
 /// Where the values of the header begin.
-const INDENT: usize = 12;
+pub const INDENT: usize = 12;
 
 /// The format.
 pub struct Text;
@@ -68,7 +68,7 @@ impl Writer for Text {
 }
 
 /// Labels and values of the lines above the table.
-fn header(profile: &Profile, options: &Options) -> Vec<(&'static str, String)> {
+pub fn header(profile: &Profile, options: &Options) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(title) = &options.title {
         lines.push(("title", name::clean(title).into_owned()));
@@ -91,7 +91,7 @@ fn header(profile: &Profile, options: &Options) -> Vec<(&'static str, String)> {
             "{} from {}; ended: {}",
             human::duration(profile.duration),
             name::clean(&profile.started_at),
-            profile.end
+            name::clean(&profile.end.to_string())
         ),
     ));
     if let Some(sampled) = summary::sampled(profile) {
@@ -170,32 +170,47 @@ fn table(profile: &Profile, options: &Options, out: &mut dyn Write) -> io::Resul
 }
 
 /// The stacks that look the same in the table.
-struct Row {
-    weight: Weight,
-    frames: Vec<Shown>,
+pub struct Row {
+    /// Of all of them.
+    pub weight: Weight,
+    /// The innermost ones that are the program's own.
+    pub frames: Vec<Shown>,
 }
 
 /// A frame as it is shown: the short name, and for the first of a row where in the source.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Shown {
-    name: Arc<str>,
-    place: String,
+pub struct Shown {
+    /// Short and clean.
+    pub name: Arc<str>,
+    /// ` (file.c:12)`, or empty.
+    pub place: String,
+}
+
+/// The frames that are shown of one stack.
+pub fn shown(frames: &[Arc<Frame>]) -> Vec<Shown> {
+    shown_with(frames, &mut HashMap::new())
+}
+
+/// The same, with the names that are known from other stacks by now.
+fn shown_with(frames: &[Arc<Frame>], names: &mut HashMap<*const Frame, Arc<str>>) -> Vec<Shown> {
+    let frames = ours(frames).iter().take(FRAMES).enumerate();
+    let shown = frames.map(|(i, frame)| Shown {
+        name: names
+            .entry(Arc::as_ptr(frame))
+            .or_insert_with(|| name::clean(&shorten(&frame.label())).into())
+            .clone(),
+        place: if i == 0 { place(frame) } else { String::new() },
+    });
+    shown.collect()
 }
 
 /// Heaviest first; equally heavy ones by name, so that the same profile is the same report.
-fn rows(stacks: &[Stack], weigh: Weigh) -> Vec<Row> {
+pub fn rows(stacks: &[Stack], weigh: Weigh) -> Vec<Row> {
     let mut names: HashMap<*const Frame, Arc<str>> = HashMap::new();
     let mut merged: HashMap<Vec<Shown>, Weight> = HashMap::new();
     for stack in stacks {
-        let frames = ours(&stack.frames).iter().take(FRAMES).enumerate();
-        let shown = frames.map(|(i, frame)| Shown {
-            name: names
-                .entry(Arc::as_ptr(frame))
-                .or_insert_with(|| name::clean(&shorten(&frame.label())).into())
-                .clone(),
-            place: if i == 0 { place(frame) } else { String::new() },
-        });
-        *merged.entry(shown.collect()).or_default() += stack.weight;
+        let shown = shown_with(&stack.frames, &mut names);
+        *merged.entry(shown).or_default() += stack.weight;
     }
     let mut rows: Vec<_> = merged
         .into_iter()
@@ -223,7 +238,7 @@ fn place(frame: &Frame) -> String {
 }
 
 /// `a < b < c` in lines of at most `width` columns, each but the first beginning with `<`.
-fn wrap_frames(frames: &[Shown], width: usize) -> Vec<String> {
+pub fn wrap_frames(frames: &[Shown], width: usize) -> Vec<String> {
     if frames.is_empty() {
         return vec!["[unknown]".to_owned()];
     }

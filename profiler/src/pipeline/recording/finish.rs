@@ -1,6 +1,6 @@
 //! The end of a recording, and what it came to.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use unfreed_common::config::ended;
 
@@ -19,15 +19,10 @@ const SETTLE: Duration = Duration::from_millis(5);
 
 impl Recording<'_> {
     /// Ends it.
-    pub fn finish(
-        mut self,
-        end: End,
-        started_at: String,
-        begin: Instant,
-    ) -> anyhow::Result<Recorded> {
+    pub fn finish(mut self, end: End) -> anyhow::Result<Recorded> {
         let pid = self.target.pid.get();
         self.bpf.set_recording(pid, self.settings.unwind, false)?;
-        let duration = begin.elapsed();
+        let duration = self.begin.elapsed();
         let slices = self.gaps.take().map(|gaps| gaps.end(&self.bpf));
         if let Some(slices) = &slices {
             self.source.observed(slices);
@@ -50,14 +45,13 @@ impl Recording<'_> {
             let _ended = self.read_mappings(true);
         }
         self.watcher.over();
-        self.result(end, started_at, duration, slices)
+        self.result(end, duration, slices)
     }
 
     /// Nothing changes any more.
     fn result(
         self,
         end: End,
-        started_at: String,
         duration: Duration,
         slices: Option<Slices>,
     ) -> anyhow::Result<Recorded> {
@@ -70,6 +64,7 @@ impl Recording<'_> {
             stacks,
             before,
             after,
+            started_at,
             ..
         } = self;
         let end_time = match bpf.ended()? {
@@ -89,7 +84,7 @@ impl Recording<'_> {
             view: source.view(),
             mode: settings.mode,
             process: target.process,
-            started_at,
+            started_at: started_at.to_string(),
             duration,
             min_age,
             end,
@@ -116,6 +111,7 @@ impl Recording<'_> {
             losses: bpf.losses_by_name()?,
             notes: bpf.notes()?,
             slices,
+            modules: Vec::new(),
             stacks: counted.stacks,
         };
         let detaching = Detaching::begin(bpf);
