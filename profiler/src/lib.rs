@@ -8,6 +8,7 @@ pub mod bpf;
 pub mod check;
 pub mod cli;
 pub mod collect;
+pub mod daemon;
 #[cfg(test)]
 mod damage;
 pub mod gopclntab;

@@ -2,6 +2,7 @@
 
 mod bounded;
 mod chains;
+mod daemon;
 mod endings;
 mod errors;
 mod exits;

@@ -10,6 +10,7 @@ pub mod build;
 pub mod chain;
 pub mod child;
 pub mod compare;
+pub mod daemon;
 pub mod gdb;
 pub mod guest;
 pub mod ledger;

@@ -1,6 +1,7 @@
 //! The command line. Flags become resolved settings here; nothing below sees a flag.
 
 mod check;
+mod daemon;
 mod diff;
 mod heap;
 mod output;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::daemon::worker;
 
 /// Shows what a running process took and never gave back, by call stack.
 #[derive(Debug, Parser)]
@@ -39,6 +41,11 @@ enum Command {
     Report(report::Report),
     /// Whether this host, and a process, can be profiled; what to do if not
     Check(check::Check),
+    /// One recording for the daemon
+    #[command(hide = true)]
+    Worker,
+    /// Profile continuously, as a service
+    Daemon(daemon::Daemon),
 }
 
 /// The exit status of a recording that lost events; its result is written.
@@ -53,6 +60,8 @@ impl Cli {
             Command::Diff(diff) => diff.run(),
             Command::Report(report) => report.run(),
             Command::Check(check) => check.run(),
+            Command::Worker => worker::run().map(|()| ExitCode::SUCCESS),
+            Command::Daemon(daemon) => daemon.run(),
         }
     }
 }

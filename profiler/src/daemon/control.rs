@@ -1,0 +1,43 @@
+//! What the page and the API may ask of the supervisor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::entry::Id;
+use super::status::Status;
+use crate::profile::View;
+
+/// The supervisor's ear, and what it last said.
+#[derive(Clone)]
+pub struct Control {
+    /// Where it listens.
+    pub requests: mpsc::Sender<Request>,
+    /// What it said last.
+    pub status: watch::Receiver<Arc<Status>>,
+}
+
+/// A request, and where its answer goes.
+pub enum Request {
+    /// Record now.
+    Start {
+        /// Which process; need not be of a target.
+        pid: u32,
+        /// Of what.
+        view: View,
+        /// How long.
+        duration: Duration,
+        /// Where the name of the recording goes once it is stored; or why there is none.
+        answer: oneshot::Sender<Result<Id, String>>,
+    },
+    /// End a recording now and keep what there is.
+    Stop {
+        /// The process.
+        pid: u32,
+        /// Of what.
+        view: View,
+        /// As above.
+        answer: oneshot::Sender<Result<Id, String>>,
+    },
+}

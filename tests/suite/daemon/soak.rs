@@ -1,0 +1,190 @@
+//! Thirty targets whose processes start, leak, execute, exit and are killed, for as long as is asked for.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use unfreed_tests::daemon::{Client, Daemon, entries};
+
+use super::{Copy, is_exact, target};
+use crate::session::Session;
+
+/// How long, unless `UNFREED_SOAK_SECONDS` says so.
+const SECONDS: u64 = 60;
+
+const TARGETS: usize = 30;
+
+/// How much the daemon's memory may grow after the first quarter.
+const FLAT: f64 = 1.1;
+
+/// A process that has been, and how its recording has to be marked.
+struct Life {
+    pid: u32,
+    how: Value,
+}
+
+#[test]
+fn targets_that_come_and_go_leave_their_recordings_and_nothing_else() -> Result<()> {
+    let seconds = match std::env::var("UNFREED_SOAK_SECONDS") {
+        Ok(seconds) => seconds.parse().context("UNFREED_SOAK_SECONDS")?,
+        Err(_) => SECONDS,
+    };
+    let program = Copy::of("endings")?;
+    let paths: Vec<_> = (0..TARGETS)
+        .map(|index| program.path.with_file_name(format!("soaked-{index}")))
+        .collect();
+    let mut targets = String::new();
+    for (index, path) in paths.iter().enumerate() {
+        fs::hard_link(&program.path, path)?;
+        targets += &target(&format!("target-{index}"), path, "");
+    }
+    let daemon = Daemon::start(&targets)?;
+    let pid = daemon.pid();
+    daemon.get("/api/v1/targets")?;
+    let files = descriptors(pid)?;
+
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let lives = Mutex::new(Vec::new());
+    let client: &Client = &daemon;
+    let sizes = std::thread::scope(|scope| -> Result<Vec<u64>> {
+        let drivers: Vec<_> = paths
+            .iter()
+            .enumerate()
+            .map(|(index, path)| {
+                let lives = &lives;
+                scope.spawn(move || drive(client, path, index, end, lives))
+            })
+            .collect();
+        let mut sizes = Vec::new();
+        while Instant::now() < end {
+            sizes.push(rss(pid)?);
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        for driver in drivers {
+            driver
+                .join()
+                .map_err(|_| anyhow::anyhow!("a driver panicked"))??;
+        }
+        Ok(sizes)
+    })?;
+    let lives = lives.into_inner().context("a driver panicked")?;
+    ensure!(lives.len() >= TARGETS, "{} lives only", lives.len());
+
+    // Every one of them is there, exact, and marked with what ended it.
+    let is_there = |list: &Value, life: &Life| {
+        entries(list).is_some_and(|all| all.iter().any(|entry| entry["pid"] == json!(life.pid)))
+    };
+    let list = daemon.until("/api/v1/recordings?limit=100000", |list| {
+        lives
+            .iter()
+            .all(|life| is_there(list, life))
+            .then(|| list.clone())
+    })?;
+    let list = entries(&list).context("no list")?;
+    for life in &lives {
+        let of_life: Vec<_> = list
+            .iter()
+            .filter(|entry| entry["pid"] == json!(life.pid))
+            .collect();
+        ensure!(of_life.len() == 1, "{of_life:?}");
+        ensure!(
+            of_life[0]["how"] == life.how,
+            "{} is not {}",
+            of_life[0],
+            life.how
+        );
+        is_exact(&daemon, of_life[0])?;
+    }
+    ensure!(
+        list.len() == lives.len(),
+        "{} of {}",
+        list.len(),
+        lives.len()
+    );
+
+    // Nothing is left in the daemon.
+    let health = &daemon.json("/api/v1/targets")?["health"];
+    ensure!(
+        health["failed"] == json!(0) && health["events_lost"] == json!(0),
+        "{health}"
+    );
+    daemon.until("/api/v1/targets", |_| {
+        (descriptors(pid).ok()? <= files).then_some(())
+    })?;
+    let quarter = sizes.len() / 4;
+    let most = |sizes: &[u64]| sizes.iter().copied().max().unwrap_or_default() as f64;
+    let (first, last) = (most(&sizes[..quarter]), most(&sizes[3 * quarter..]));
+    eprintln!(
+        "soak: {} lives in {seconds} s, RSS {first} at first, {last} at last",
+        lives.len()
+    );
+    ensure!(last <= first * FLAT, "RSS grew from {first} to {last}");
+    let (status, _, took, _) = daemon.end()?;
+    ensure!(
+        status.success() && took < Duration::from_secs(10),
+        "{status} {took:?}"
+    );
+    Ok(())
+}
+
+/// One life after the other, each with another end.
+fn drive(
+    daemon: &Client,
+    path: &Path,
+    index: usize,
+    end: Instant,
+    lives: &Mutex<Vec<Life>>,
+) -> Result<()> {
+    let mut turn = index;
+    while Instant::now() < end {
+        let (argument, signal, how) = match turn % 4 {
+            0 => ("exit", None, json!({"how": "exited"})),
+            1 => ("exec", None, json!({"how": "exec"})),
+            2 => (
+                "exit",
+                Some(Signal::SIGKILL),
+                json!({"how": "killed", "signal": 9}),
+            ),
+            _ => (
+                "exit",
+                Some(Signal::SIGTERM),
+                json!({"how": "killed", "signal": 15}),
+            ),
+        };
+        let mut process = Session::ready(Command::new(path).arg(argument))?;
+        let pid = process.pid();
+        daemon.until_recorded(pid, "heap")?;
+        process.tell("go")?;
+        process.expect("done")?;
+        match signal {
+            Some(signal) => process.signal(signal)?,
+            None => process.tell("end")?,
+        }
+        process.end()?;
+        lives
+            .lock()
+            .map_err(|_| anyhow::anyhow!("a driver panicked"))?
+            .push(Life { pid, how });
+        turn += 1;
+    }
+    Ok(())
+}
+
+/// How many files a process has open.
+fn descriptors(pid: u32) -> Result<usize> {
+    Ok(fs::read_dir(format!("/proc/{pid}/fd"))
+        .context("the daemon's files")?
+        .count())
+}
+
+/// Bytes.
+fn rss(pid: u32) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/statm")).context("the daemon's size")?;
+    let pages: u64 = text.split_whitespace().nth(1).context("statm")?.parse()?;
+    Ok(pages * 4096)
+}
