@@ -11,6 +11,7 @@ mod heap_matrix;
 mod judge;
 mod losses;
 mod modules;
+mod packaging;
 mod pages;
 mod recorded;
 mod redis;

@@ -58,7 +58,12 @@ impl Session {
 
     /// Starts unfreed and waits until it records.
     pub fn recording(arguments: &[&str]) -> Result<Self> {
-        let session = Self::start(&mut unfreed(arguments)?)?;
+        Self::recorder(&mut unfreed(arguments)?)
+    }
+
+    /// Starts an unfreed, in whatever way, and waits until it records.
+    pub fn recorder(command: &mut Command) -> Result<Self> {
+        let session = Self::start(command)?;
         let mut said = String::new();
         while let Some(line) = session.stderr.next(LIMIT)? {
             if line.starts_with("recording") {

@@ -3,6 +3,7 @@
 mod check;
 mod daemon;
 mod diff;
+mod generate;
 mod heap;
 mod output;
 mod pages;
@@ -46,6 +47,9 @@ enum Command {
     Worker,
     /// Profile continuously, as a service
     Daemon(daemon::Daemon),
+    /// Write man pages or completions
+    #[command(hide = true)]
+    Generate(generate::Generate),
 }
 
 /// The exit status of a recording that lost events; its result is written.
@@ -62,6 +66,7 @@ impl Cli {
             Command::Check(check) => check.run(),
             Command::Worker => worker::run().map(|()| ExitCode::SUCCESS),
             Command::Daemon(daemon) => daemon.run(),
+            Command::Generate(generate) => generate.run(),
         }
     }
 }

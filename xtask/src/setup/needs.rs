@@ -125,6 +125,16 @@ impl Machine {
                     "another language's compiler, for test programs, and programs made with it",
                     on_path("go"),
                 ),
+                (
+                    "systemd",
+                    "what the tests judge the unit with; it is not started",
+                    on_path("systemd-analyze"),
+                ),
+                (
+                    "man-db",
+                    "what the tests read the man pages with",
+                    on_path("man"),
+                ),
                 ("python3", real, Path::new("/usr/bin/python3").exists()),
                 ("nodejs", real, on_path("node")),
                 ("redis-server", real, on_path("redis-server")),
