@@ -1,7 +1,11 @@
-//! `cargo xtask dist`: one static binary that runs on any x86-64 Linux.
+//! `cargo xtask dist`: one static binary that runs on any x86-64 Linux, and packages with it.
+
+mod licences;
+mod package;
+mod tried;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
@@ -10,9 +14,54 @@ use crate::setup::{self, Scope};
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// Builds it, proves that it needs nothing of the system, and says where it is.
-pub fn task() -> Result<()> {
-    setup::install(Scope::Build)?;
+/// The flags of `dist`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Also install the Debian package into a system of its own, and profile a process with it there
+    #[arg(long)]
+    check: bool,
+}
+
+/// Builds it, proves that it needs nothing of the system, and says where it is; then the packages.
+pub fn task(arguments: &Arguments) -> Result<()> {
+    let scope = if arguments.check {
+        Scope::PackagesTried
+    } else {
+        Scope::Packages
+    };
+    setup::install(scope)?;
+    let target = run::target_dir()?;
+    let built = build(&target)?;
+    let dist = target.join("dist");
+    let binary = dist.join("unfreed");
+    fs::create_dir_all(&dist).context("creating dist/")?;
+    let size = fs::copy(&built, &binary).with_context(|| format!("copying {}", built.display()))?;
+
+    let elf = fs::read(&binary).with_context(|| format!("reading {}", binary.display()))?;
+    ensure!(
+        !wants_interpreter(&elf).context("reading the binary's program headers")?,
+        "{} is not static: it names a dynamic loader",
+        binary.display()
+    );
+    let version = version_alone(&binary)?;
+    println!(
+        "dist: {} ({:.1} MB, static): {version}",
+        binary.display(),
+        size as f64 / 1e6
+    );
+
+    let packages = package::make(&built, &dist)?;
+    for path in [&packages.debian, &packages.tarball] {
+        println!("dist: {}", path.display());
+    }
+    if arguments.check {
+        tried::try_out(&packages.debian, &dist)?;
+    }
+    Ok(())
+}
+
+/// The static binary, where cargo has put it.
+fn build(target: &Path) -> Result<PathBuf> {
     run::run(
         run::cargo()
             // Symbols stay: a backtrace in a report from the field must have names.
@@ -31,25 +80,7 @@ pub fn task() -> Result<()> {
                 TARGET,
             ]),
     )?;
-    let target = run::target_dir()?;
-    let built = target.join(TARGET).join("release/unfreed");
-    let binary = target.join("dist/unfreed");
-    fs::create_dir_all(target.join("dist")).context("creating dist/")?;
-    let size = fs::copy(&built, &binary).with_context(|| format!("copying {}", built.display()))?;
-
-    let elf = fs::read(&binary).with_context(|| format!("reading {}", binary.display()))?;
-    ensure!(
-        !wants_interpreter(&elf).context("reading the binary's program headers")?,
-        "{} is not static: it names a dynamic loader",
-        binary.display()
-    );
-    let version = version_alone(&binary)?;
-    println!(
-        "dist: {} ({:.1} MB, static): {version}",
-        binary.display(),
-        size as f64 / 1e6
-    );
-    Ok(())
+    Ok(target.join(TARGET).join("release/unfreed"))
 }
 
 /// What `unfreed --version` prints in a file system that holds nothing but the binary; as a user,

@@ -36,8 +36,8 @@ enum Task {
     VmTest(vm_test::Arguments),
     /// Formatting, clippy on both sides of the kernel boundary, documentation, licences
     Lint,
-    /// Build one static binary, `dist/unfreed` in the target directory
-    Dist,
+    /// Build one static binary, a Debian package and a tarball, in `dist` of the target directory
+    Dist(dist::Arguments),
     /// Measure unfreed against programs that count for themselves; writes docs/accuracy.md
     Accuracy,
     /// Measure what recording costs, and what unwind tables do; writes docs/benchmark.md and docs/overhead.md
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::task(&arguments),
         Task::VmTest(arguments) => vm_test::task(&arguments),
         Task::Lint => lint::task(),
-        Task::Dist => dist::task(),
+        Task::Dist(arguments) => dist::task(&arguments),
         Task::Accuracy => accuracy::task(),
         Task::Bench(arguments) => bench::task(&arguments),
     };

@@ -18,6 +18,10 @@ const LIBRARY_DIRS: &[&str] = &["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr
 pub enum Scope {
     /// Building unfreed and the demo.
     Build,
+    /// Building, and making packages.
+    Packages,
+    /// The same, and installing them into a system of its own to see that they work.
+    PackagesTried,
     /// Building, testing and checking.
     Everything,
 }
@@ -35,6 +39,8 @@ pub enum Need {
     HostTool { tool: &'static str },
     /// clippy for the compiler of the eBPF side.
     BpfClippy,
+    /// cargo-deb.
+    CargoDeb,
     /// A program or library that is in the Debian package of this name.
     Package {
         name: &'static str,
@@ -54,6 +60,7 @@ impl fmt::Display for Need {
             Self::BpfLinker { llvm } => write!(f, "bpf-linker (with LLVM {llvm})"),
             Self::HostTool { tool } => write!(f, "cargo {tool}"),
             Self::BpfClippy => f.write_str("clippy for the compiler of the eBPF programs"),
+            Self::CargoDeb => f.write_str("cargo-deb: makes a Debian package"),
             Self::Package { name, why } => write!(f, "{name}: {why}"),
         }
     }
@@ -66,6 +73,7 @@ pub struct Machine {
     pub bpf_rustc: BpfRustc,
     pub bpf_linker: bool,
     pub bpf_clippy: bool,
+    pub cargo_deb: bool,
     /// `(cargo subcommand, whether it runs)`
     pub host_tools: Vec<(&'static str, bool)>,
     /// `(package, what for, whether what it brings is there)`
@@ -83,6 +91,18 @@ impl Machine {
         ];
         let mut host_tools = Vec::new();
         let mut bpf_clippy = true;
+        let packaging = matches!(scope, Scope::Packages | Scope::PackagesTried);
+        if packaging {
+            let unpacks = "takes the package apart again, for the tarball";
+            packages.extend([
+                ("binutils", unpacks, on_path("ar")),
+                ("xz-utils", unpacks, on_path("xz")),
+            ]);
+        }
+        if scope == Scope::PackagesTried {
+            let tries = "makes a system to install the package in";
+            packages.push(("debootstrap", tries, on_path("debootstrap")));
+        }
         if scope == Scope::Everything {
             let preloaded = "an allocator that the tests preload";
             let real = "a program for the tests that nobody here wrote";
@@ -158,6 +178,7 @@ impl Machine {
             bpf_rustc,
             bpf_linker: on_path("bpf-linker"),
             bpf_clippy,
+            cargo_deb: !packaging || on_path("cargo-deb"),
             host_tools,
             packages,
         }
@@ -170,6 +191,7 @@ impl Machine {
             bpf_rustc,
             bpf_linker,
             bpf_clippy,
+            cargo_deb,
             host_tools,
             packages,
         } = self;
@@ -195,6 +217,9 @@ impl Machine {
         if !bpf_clippy {
             missing.push(Need::BpfClippy);
         }
+        if !cargo_deb {
+            missing.push(Need::CargoDeb);
+        }
         missing
     }
 }
@@ -219,6 +244,7 @@ mod tests {
             },
             bpf_linker: true,
             bpf_clippy: true,
+            cargo_deb: true,
             host_tools: vec![("clippy", true), ("fmt", true)],
             packages: vec![("gcc", "why", true), ("musl-tools", "why", true)],
         }
@@ -235,6 +261,7 @@ mod tests {
         bare.bpf_rustc = BpfRustc::Missing;
         bare.bpf_linker = false;
         bare.bpf_clippy = false;
+        bare.cargo_deb = false;
         bare.host_tools[1].1 = false;
         bare.packages[1].2 = false;
         assert_eq!(
@@ -248,6 +275,7 @@ mod tests {
                 Need::BpfLinker { llvm: USUAL_LLVM },
                 Need::HostTool { tool: "fmt" },
                 Need::BpfClippy,
+                Need::CargoDeb,
             ]
         );
     }

@@ -12,6 +12,7 @@ use crate::run;
 use crate::toolchain::LINKED_TOOLCHAIN;
 
 const BPF_LINKER: &str = "bpf-linker@0.13.0";
+const CARGO_DEB: &str = "cargo-deb@3.8.0";
 
 /// Printed below the commands on a system without apt.
 pub const OTHER_DISTRIBUTIONS: &str = "\
@@ -80,6 +81,11 @@ impl Plan {
                     (false, "fmt") => plan.package(rust.rustfmt),
                     (false, _) => plan.package(rust.clippy),
                 },
+                Need::CargoDeb => {
+                    let mut install = run::cargo();
+                    install.args(["install", CARGO_DEB, "--locked"]);
+                    plan.commands.push(install);
+                }
                 Need::BpfClippy => match &machine.bpf_rustc {
                     BpfRustc::Ready { toolchain, .. }
                         if machine.rustup && *toolchain != LINKED_TOOLCHAIN =>
@@ -169,6 +175,7 @@ mod tests {
             bpf_rustc,
             bpf_linker: false,
             bpf_clippy: false,
+            cargo_deb: true,
             host_tools: Vec::new(),
             packages: Vec::new(),
         }
@@ -231,6 +238,14 @@ mod tests {
         let linked = machine(true, ready(LINKED_TOOLCHAIN));
         let plan = Plan::with(&linked, &[Need::BpfClippy], &WEB);
         assert_eq!(plan.packages, ["rust-web-clippy"]);
+    }
+
+    #[test]
+    fn cargo_deb_is_built_as_it_was_released() {
+        let machine = machine(true, BpfRustc::Missing);
+        let plan = Plan::with(&machine, &[Need::CargoDeb], &WEB);
+        assert!(!plan.needs_root());
+        assert_eq!(commands(&plan), ["cargo install cargo-deb@3.8.0 --locked"]);
     }
 
     #[test]

@@ -186,7 +186,7 @@ APT::Update::Error-Mode "any";
 }
 
 /// This machine's own sources say where Debian is.
-fn archive() -> Result<Archive> {
+pub fn archive() -> Result<Archive> {
     let mut files = vec![Path::new(SOURCES).join("sources.list")];
     if let Ok(parts) = fs::read_dir(Path::new(SOURCES).join("sources.list.d")) {
         files.extend(parts.flatten().map(|entry| entry.path()));

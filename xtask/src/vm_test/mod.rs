@@ -8,7 +8,7 @@ mod accelerator;
 mod archive;
 mod built;
 mod console;
-mod fetch;
+pub mod fetch;
 mod guest;
 mod image;
 mod kernels;
