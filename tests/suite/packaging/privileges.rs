@@ -92,6 +92,12 @@ fn path_text(path: &Path) -> Result<String> {
     Ok(text.to_owned())
 }
 
+/// Whether no file was out of reach. Other warnings are of a machine that has too much to do.
+fn saw_all(report: &Report) -> bool {
+    let unreadable = |warning: &String| warning.contains("cannot be read");
+    !report.warnings.iter().any(unreadable)
+}
+
 #[test]
 fn are_enough_for_a_process_of_another_user() -> Result<()> {
     let unit = Unit::packaged()?;
@@ -104,14 +110,14 @@ fn are_enough_for_a_process_of_another_user() -> Result<()> {
     let ended = recorder.end()?;
     ensure!(ended.status.success(), "{}: {}", ended.status, ended.stderr);
     let report = Report::parse(&ended.stdout)?;
-    ensure!(report.warnings.is_empty(), "{:?}", report.warnings);
+    ensure!(saw_all(&report), "{:?}", report.warnings);
     let differences = compare(&ledger, &report, Side::Outstanding);
     ensure!(differences.is_empty(), "{differences:?}");
 
     let pages = scene.briefly("pages", &capabilities)?;
     ensure!(pages.status.success(), "pages: {}", pages.stderr);
     let report = Report::parse(&pages.stdout)?;
-    ensure!(report.warnings.is_empty(), "pages: {:?}", report.warnings);
+    ensure!(saw_all(&report), "pages: {:?}", report.warnings);
     scene.program.finish()
 }
 
@@ -136,7 +142,7 @@ fn are_each_of_them_needed() -> Result<()> {
             .collect();
         let ended = scene.briefly("heap", &others)?;
         let whole = ended.status.success()
-            && Report::parse(&ended.stdout).is_ok_and(|report| report.warnings.is_empty());
+            && Report::parse(&ended.stdout).is_ok_and(|report| saw_all(&report));
         ensure!(!whole, "{without} is not needed: {}", ended.stderr);
         ensure!(
             ended.stderr.contains("unfreed: ") || ended.status.success(),
