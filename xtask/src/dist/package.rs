@@ -94,9 +94,9 @@ fn tarball(debian: &Path, dist: &Path, date: &str) -> Result<PathBuf> {
     replace_directory(&place)?;
     fs::create_dir(&tree).context("creating the tarball's directory")?;
 
-    let data = run::output(run::program("ar").arg("p").arg(debian).arg("data.tar.xz"))?;
+    let files = run::output(run::program("ar").arg("p").arg(debian).arg("data.tar.xz"))?;
     ensure!(
-        data.status.success(),
+        files.status.success(),
         "`ar` found no files in {}",
         debian.display()
     );
@@ -108,7 +108,7 @@ fn tarball(debian: &Path, dist: &Path, date: &str) -> Result<PathBuf> {
         .spawn()
         .context("starting tar")?;
     let mut pipe = unpacking.stdin.take().context("tar has no input")?;
-    pipe.write_all(&data.stdout)
+    pipe.write_all(&files.stdout)
         .context("giving tar the files")?;
     drop(pipe);
     ensure!(unpacking.wait()?.success(), "tar did not unpack the files");

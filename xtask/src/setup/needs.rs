@@ -35,12 +35,10 @@ pub enum Need {
     LinkedToolchain,
     /// bpf-linker, built with this LLVM.
     BpfLinker { llvm: u32 },
-    /// clippy or rustfmt for the compiler of the host side.
+    /// clippy or rustfmt for the compiler of the host side, or cargo-deb.
     HostTool { tool: &'static str },
     /// clippy for the compiler of the eBPF side.
     BpfClippy,
-    /// cargo-deb.
-    CargoDeb,
     /// A program or library that is in the Debian package of this name.
     Package {
         name: &'static str,
@@ -60,7 +58,6 @@ impl fmt::Display for Need {
             Self::BpfLinker { llvm } => write!(f, "bpf-linker (with LLVM {llvm})"),
             Self::HostTool { tool } => write!(f, "cargo {tool}"),
             Self::BpfClippy => f.write_str("clippy for the compiler of the eBPF programs"),
-            Self::CargoDeb => f.write_str("cargo-deb: makes a Debian package"),
             Self::Package { name, why } => write!(f, "{name}: {why}"),
         }
     }
@@ -73,7 +70,6 @@ pub struct Machine {
     pub bpf_rustc: BpfRustc,
     pub bpf_linker: bool,
     pub bpf_clippy: bool,
-    pub cargo_deb: bool,
     /// `(cargo subcommand, whether it runs)`
     pub host_tools: Vec<(&'static str, bool)>,
     /// `(package, what for, whether what it brings is there)`
@@ -91,8 +87,8 @@ impl Machine {
         ];
         let mut host_tools = Vec::new();
         let mut bpf_clippy = true;
-        let packaging = matches!(scope, Scope::Packages | Scope::PackagesTried);
-        if packaging {
+        if matches!(scope, Scope::Packages | Scope::PackagesTried) {
+            host_tools.push(("deb", on_path("cargo-deb")));
             let unpacks = "takes the package apart again, for the tarball";
             packages.extend([
                 ("binutils", unpacks, on_path("ar")),
@@ -178,7 +174,6 @@ impl Machine {
             bpf_rustc,
             bpf_linker: on_path("bpf-linker"),
             bpf_clippy,
-            cargo_deb: !packaging || on_path("cargo-deb"),
             host_tools,
             packages,
         }
@@ -191,7 +186,6 @@ impl Machine {
             bpf_rustc,
             bpf_linker,
             bpf_clippy,
-            cargo_deb,
             host_tools,
             packages,
         } = self;
@@ -217,9 +211,6 @@ impl Machine {
         if !bpf_clippy {
             missing.push(Need::BpfClippy);
         }
-        if !cargo_deb {
-            missing.push(Need::CargoDeb);
-        }
         missing
     }
 }
@@ -244,7 +235,6 @@ mod tests {
             },
             bpf_linker: true,
             bpf_clippy: true,
-            cargo_deb: true,
             host_tools: vec![("clippy", true), ("fmt", true)],
             packages: vec![("gcc", "why", true), ("musl-tools", "why", true)],
         }
@@ -261,7 +251,6 @@ mod tests {
         bare.bpf_rustc = BpfRustc::Missing;
         bare.bpf_linker = false;
         bare.bpf_clippy = false;
-        bare.cargo_deb = false;
         bare.host_tools[1].1 = false;
         bare.packages[1].2 = false;
         assert_eq!(
@@ -275,7 +264,6 @@ mod tests {
                 Need::BpfLinker { llvm: USUAL_LLVM },
                 Need::HostTool { tool: "fmt" },
                 Need::BpfClippy,
-                Need::CargoDeb,
             ]
         );
     }

@@ -76,16 +76,12 @@ impl Plan {
                 Need::LinkedToolchain => plan.link_toolchain(),
                 Need::BpfLinker { llvm } => plan.bpf_linker(*llvm),
                 Need::HostTool { tool } => match (machine.rustup, *tool) {
+                    (_, "deb") => plan.command("cargo", &["install", CARGO_DEB, "--locked"]),
                     (true, "fmt") => plan.command("rustup", &["component", "add", "rustfmt"]),
                     (true, tool) => plan.command("rustup", &["component", "add", tool]),
                     (false, "fmt") => plan.package(rust.rustfmt),
                     (false, _) => plan.package(rust.clippy),
                 },
-                Need::CargoDeb => {
-                    let mut install = run::cargo();
-                    install.args(["install", CARGO_DEB, "--locked"]);
-                    plan.commands.push(install);
-                }
                 Need::BpfClippy => match &machine.bpf_rustc {
                     BpfRustc::Ready { toolchain, .. }
                         if machine.rustup && *toolchain != LINKED_TOOLCHAIN =>
@@ -175,7 +171,6 @@ mod tests {
             bpf_rustc,
             bpf_linker: false,
             bpf_clippy: false,
-            cargo_deb: true,
             host_tools: Vec::new(),
             packages: Vec::new(),
         }
@@ -243,7 +238,7 @@ mod tests {
     #[test]
     fn cargo_deb_is_built_as_it_was_released() {
         let machine = machine(true, BpfRustc::Missing);
-        let plan = Plan::with(&machine, &[Need::CargoDeb], &WEB);
+        let plan = Plan::with(&machine, &[Need::HostTool { tool: "deb" }], &WEB);
         assert!(!plan.needs_root());
         assert_eq!(commands(&plan), ["cargo install cargo-deb@3.8.0 --locked"]);
     }
