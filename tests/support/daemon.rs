@@ -87,8 +87,8 @@ impl Files {
     /// Writes the configuration: a port that is free, the store, and these targets (tables of TOML).
     pub fn configure(&self, targets: &str) -> Result<()> {
         let text = format!(
-            "sample_every = \"1s\"\n[http]\nlisten = \"127.0.0.1:0\"\n[store]\ndirectory = {:?}\n{targets}",
-            self.store()
+            "sample_every = \"1s\"\n[http]\nlisten = \"127.0.0.1:0\"\n[store]\ndirectory = \"{}\"\n{targets}",
+            self.store().display()
         );
         std::fs::write(self.config(), text).context("writing the daemon's configuration")
     }
@@ -185,7 +185,7 @@ impl Daemon {
 impl Client {
     /// Status and body of a GET.
     pub fn get(&self, path: &str) -> Result<(u16, Vec<u8>)> {
-        self.ask(ureq::http::Method::GET, path, String::new())
+        self.ask(&ureq::http::Method::GET, path, String::new())
     }
 
     /// The JSON at this path.
@@ -199,14 +199,14 @@ impl Client {
 
     /// Status and JSON of a POST.
     pub fn post(&self, path: &str, body: &Value) -> Result<(u16, Value)> {
-        let (status, body) = self.ask(ureq::http::Method::POST, path, body.to_string())?;
+        let (status, body) = self.ask(&ureq::http::Method::POST, path, body.to_string())?;
         Ok((
             status,
             serde_json::from_slice(&body).context("the answer is not JSON")?,
         ))
     }
 
-    fn ask(&self, method: ureq::http::Method, path: &str, body: String) -> Result<(u16, Vec<u8>)> {
+    fn ask(&self, method: &ureq::http::Method, path: &str, body: String) -> Result<(u16, Vec<u8>)> {
         let asking = || format!("{method} {path}");
         let request = ureq::http::Request::builder()
             .method(method.clone())

@@ -1,4 +1,4 @@
-//! What systemd is told (sd_notify(3)). Without systemd all of it does nothing.
+//! What systemd is told (`sd_notify(3)`). Without systemd all of it does nothing.
 
 use std::time::Duration;
 

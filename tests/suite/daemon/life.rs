@@ -55,7 +55,7 @@ fn a_reload_leaves_alone_what_did_not_change() -> Result<()> {
     files.configure(&(stays.target("stays", "") + &goes.target("goes", "")))?;
     let daemon = Daemon::with(files)?;
     let mut stayer = stays.recorded(&daemon, "exit")?;
-    let goer = goes.recorded(&daemon, "exit")?;
+    let leaver = goes.recorded(&daemon, "exit")?;
     let since = |daemon: &Daemon| -> Result<_> {
         let status = daemon.json("/api/v1/targets")?;
         let process = unfreed_tests::daemon::process(&status, stayer.pid()).context("gone")?;
@@ -73,7 +73,7 @@ fn a_reload_leaves_alone_what_did_not_change() -> Result<()> {
         .configure(&(comes.target("comes", "") + &stays.target("stays", "")))?;
     daemon.signal(Signal::SIGHUP)?;
     comes.recorded(&daemon, "exit")?;
-    daemon.until_stored(|entry| entry["pid"] == json!(goer.pid()))?;
+    daemon.until_stored(|entry| entry["pid"] == json!(leaver.pid()))?;
     ensure!(since(&daemon)? == before, "it began anew");
     let pid = stayer.pid();
     stayer.tell("go")?;

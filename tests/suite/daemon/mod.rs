@@ -49,8 +49,9 @@ impl Copy {
 }
 
 pub fn target(name: &str, exe: &Path, more: &str) -> String {
+    let exe = exe.display();
     format!(
-        "[[target]]\nname = {name:?}\nexe = {exe:?}\nviews = [\"heap\"]\nmin_age = 0\nsample = 0\nmax_overhead = 0\n{more}\n"
+        "[[target]]\nname = {name:?}\nexe = \"{exe}\"\nviews = [\"heap\"]\nmin_age = 0\nsample = 0\nmax_overhead = 0\n{more}\n"
     )
 }
 

@@ -118,12 +118,12 @@ fn targets_that_come_and_go_leave_their_recordings_and_nothing_else() -> Result<
     })?;
     let quarter = sizes.len() / 4;
     let most = |sizes: &[u64]| sizes.iter().copied().max().unwrap_or_default() as f64;
-    let (first, last) = (most(&sizes[..quarter]), most(&sizes[3 * quarter..]));
+    let (early, late) = (most(&sizes[..quarter]), most(&sizes[3 * quarter..]));
     eprintln!(
-        "soak: {} lives in {seconds} s, RSS {first} at first, {last} at last",
+        "soak: {} lives in {seconds} s, RSS {early} at first, {late} at last",
         lives.len()
     );
-    ensure!(last <= first * FLAT, "RSS grew from {first} to {last}");
+    ensure!(late <= early * FLAT, "RSS grew from {early} to {late}");
     let (status, _, took, _) = daemon.end()?;
     ensure!(
         status.success() && took < Duration::from_secs(10),

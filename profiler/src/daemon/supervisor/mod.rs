@@ -41,7 +41,7 @@ use shelf::Shelf;
 const TICK: Duration = Duration::from_millis(500);
 
 /// How often all processes are looked at, whatever was heard of them: names change without an event.
-const SCAN: Duration = Duration::from_secs(60);
+const SCAN: Duration = Duration::from_mins(1);
 
 /// How long recordings have to be written when the daemon ends.
 const LAST_WORDS: Duration = Duration::from_secs(8);

@@ -68,8 +68,8 @@ impl Process {
 
     /// Reads its size. What of its triggers fired, in words; `None` when it is gone. What keeps triggers from firing
     /// at all is a problem.
-    pub fn read(&mut self, wants: &Wants) -> Option<Vec<String>> {
-        let reading = Reading::of(self.candidate.pid, wants)?;
+    pub fn read(&mut self, wants: Wants) -> Option<Vec<String>> {
+        let reading = Reading::of(self.candidate.pid, &wants)?;
         self.history.note(&reading);
         self.lack = self.watches.iter().find_map(|watch| watch.lack(&reading));
         let watches = self.watches.iter_mut();
@@ -146,7 +146,7 @@ impl Slot {
 mod tests {
     use super::*;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     fn slot(due: Option<Instant>) -> Slot {
         Slot { due, failures: 0 }

@@ -23,7 +23,7 @@ impl Supervisor {
                 continue;
             }
             process.next_reading = now + self.config.sample_every;
-            let Some(wants) = self.wants.get(process.target) else {
+            let Some(&wants) = self.wants.get(process.target) else {
                 continue;
             };
             match process.read(wants) {
@@ -35,11 +35,11 @@ impl Supervisor {
             self.ended(pid, None);
         }
         for (pid, trigger) in fired {
-            self.fire(pid, trigger);
+            self.fire(pid, &trigger);
         }
     }
 
-    fn fire(&mut self, pid: u32, trigger: String) {
+    fn fire(&mut self, pid: u32, trigger: &str) {
         let Some(process) = self.processes.get(&pid) else {
             return;
         };
@@ -54,10 +54,10 @@ impl Supervisor {
         of_target.push_back(Fired {
             at: Timestamp::now(),
             pid,
-            trigger: trigger.clone(),
+            trigger: trigger.to_owned(),
         });
         for view in target.views.clone() {
-            self.triggered(pid, view, &trigger);
+            self.triggered(pid, view, trigger);
         }
     }
 

@@ -18,7 +18,7 @@ use crate::profile::View;
 const MAX_ENTRIES: u32 = 1 << 20;
 
 /// How long a recording that is to stop may take to be written.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 impl Supervisor {
     /// Begins what is due.

@@ -14,7 +14,7 @@ use super::message::{Ended, Message, Order, Progress, Written};
 use crate::allocator::Hints;
 use crate::daemon::entry::Amount;
 use crate::pipeline::{self, Selection, Settings, Until, Watcher, What};
-use crate::profile::{End, Mode, Process, Profile, Unwind, View};
+use crate::profile::{End, Mode, Process, Profile, Slices, Unwind, View};
 use crate::write::{self, Options};
 
 /// How often the daemon is told how it is going.
@@ -183,7 +183,7 @@ impl Watcher for Daemon {
                 bytes: unfreed.bytes,
                 count: unfreed.count,
             },
-            observed: slices.map_or(1.0, |slices| slices.share()),
+            observed: slices.map_or(1.0, Slices::share),
             overhead: slices.map(|slices| slices.cost),
             losses: progress.losses.clone(),
         }));
