@@ -83,10 +83,13 @@ fn what_cannot_be_known_is_left_to_people() {
     let (directory, [a, b, c]) = three();
     let path = directory.path();
     let beside = |entry: &Entry| path.join(Part::Entry.name(&entry.id));
-    // of `a` both lines are damaged, and `b` says that it is `c`
+    // of `a` both lines are damaged, and `b` is `c` in all but its name
     fs::remove_file(path.join(names::INDEX)).unwrap();
     fs::write(beside(&a), "00000000 {}\n").unwrap();
-    fs::copy(beside(&c), beside(&b)).unwrap();
+    for part in Part::FILES {
+        let of = |entry: &Entry| path.join(part.name(&entry.id));
+        fs::copy(of(&c), of(&b)).unwrap();
+    }
     let (store, opened) = Store::open(path).unwrap();
     assert_there(&store, &[&c]);
     let said = opened.put_right.join("\n");
