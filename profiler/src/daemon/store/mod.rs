@@ -6,7 +6,7 @@
 //!
 //! **Adding** syncs the files, renames them into the directory, syncs that, and writes the line. **Removing** takes
 //! away the files, the JSON first, then writes a line that says so; without that line it is removed all the same,
-//! which is what makes room on a full disk possible. Nothing is there by halves: see [`mod@opening`].
+//! which is what makes room on a full disk possible. Nothing is there by halves: see `opening.rs`.
 
 mod disk;
 mod draft;
