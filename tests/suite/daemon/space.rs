@@ -80,7 +80,7 @@ fn a_full_disk_stops_recording_is_told_and_passes() -> Result<()> {
     drop(third);
     let entry = daemon.until_stored(|entry| entry["pid"] == json!(pid))?;
     is_exact(&daemon, &entry)?;
-    let health = &daemon.json("/api/v1/targets")?["health"];
-    ensure!(health["store_problem"].is_null(), "{health}");
-    Ok(())
+    daemon.until("/api/v1/targets", |status| {
+        status["health"]["store_problem"].is_null().then_some(())
+    })
 }

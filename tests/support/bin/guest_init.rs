@@ -29,6 +29,7 @@ const PLAN: &str = "/guest/plan";
 
 fn run(console: &mut Console) -> Result<End> {
     machine::mount_all()?;
+    machine::raise_loopback()?;
     machine::lock_down()?;
     let kernel = uname().context("asking for the kernel's release")?;
     console.say(format_args!("kernel {}", kernel.release().display()))?;

@@ -61,6 +61,7 @@ pub const CHAIN_WITNESS: Variant = Variant {
 const OTHERS: &[Recipe] = &[
     Recipe::Program("endings", Linkage::Dynamic),
     Recipe::Program("endings", Linkage::Static),
+    Recipe::Program("grow", Linkage::Dynamic),
     Recipe::Program("exits", Linkage::Dynamic),
     Recipe::Program("sampled", Linkage::Dynamic),
     Recipe::Program("sampled", Linkage::Musl),

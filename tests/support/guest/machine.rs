@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,6 +15,7 @@ use nix::mount::{MsFlags, mount};
 const MOUNTS: &[(&str, &str, &str)] = &[
     ("proc", "/proc", ""),
     ("sysfs", "/sys", ""),
+    ("cgroup2", "/sys/fs/cgroup", ""),
     ("devtmpfs", "/dev", ""),
     ("tmpfs", "/dev/shm", "mode=1777"),
     ("tmpfs", "/tmp", "mode=1777"),
@@ -40,6 +43,22 @@ pub fn mount_all() -> Result<()> {
         mount_one(kind, place, options).with_context(|| format!("mounting {kind} on {place}"))?;
     }
     Ok(())
+}
+
+/// Has processes reach each other over the loopback interface.
+pub fn raise_loopback() -> Result<()> {
+    let socket = UdpSocket::bind("0.0.0.0:0").context("opening a socket")?;
+    // SAFETY: integers, an array of them and a union of such: all zeros are a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+    // SAFETY: the kernel reads the request, which lives until then.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    Errno::result(done)
+        .map(drop)
+        .context("raising the loopback interface")
 }
 
 fn mount_one(kind: &str, place: &str, options: &str) -> io::Result<()> {
