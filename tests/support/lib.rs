@@ -6,6 +6,7 @@
 //! Every child process is owned by a value and killed when that is dropped; readiness is a line
 //! that is read, never a time that is waited.
 
+pub mod browser;
 pub mod build;
 pub mod chain;
 pub mod child;

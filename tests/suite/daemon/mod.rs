@@ -1,5 +1,6 @@
 //! `unfreed daemon`: real processes come and go, and what was recorded of them is found in its store.
 
+mod browser;
 mod ends;
 mod life;
 mod oom;

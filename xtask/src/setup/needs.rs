@@ -154,6 +154,21 @@ impl Machine {
                 ("python3", real, Path::new("/usr/bin/python3").exists()),
                 ("nodejs", real, on_path("node")),
                 ("redis-server", real, on_path("redis-server")),
+                (
+                    "prometheus",
+                    "what reads the daemon's metrics in the tests",
+                    on_path("promtool"),
+                ),
+                (
+                    "chromium",
+                    "what opens the page in the tests",
+                    on_path("chromium"),
+                ),
+                (
+                    "curl",
+                    "who asks the daemon over its socket in the tests",
+                    on_path("curl"),
+                ),
                 ("redis-tools", real, on_path("redis-cli")),
                 (
                     "sqlite3",

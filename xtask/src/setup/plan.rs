@@ -62,9 +62,9 @@ impl Plan {
             match need {
                 Need::Package { name, .. } => {
                     plan.package(name);
-                    if *name == "redis-server" {
+                    if matches!(*name, "redis-server" | "prometheus") {
                         // Its package has it started at every boot; the tests start their own.
-                        plan.command("update-rc.d", &["redis-server", "disable"]);
+                        plan.command("update-rc.d", &[name, "disable"]);
                     }
                 }
                 Need::BpfRustc => {
@@ -244,13 +244,16 @@ mod tests {
     }
 
     #[test]
-    fn redis_does_not_stay_enabled() {
+    fn services_do_not_stay_enabled() {
         let machine = machine(true, BpfRustc::Missing);
-        let redis = [Need::Package {
-            name: "redis-server",
-            why: "",
-        }];
-        let plan = Plan::with(&machine, &redis, &WEB);
-        assert_eq!(commands(&plan), ["update-rc.d redis-server disable"]);
+        let services = ["redis-server", "prometheus"].map(|name| Need::Package { name, why: "" });
+        let plan = Plan::with(&machine, &services, &WEB);
+        assert_eq!(
+            commands(&plan),
+            [
+                "update-rc.d redis-server disable",
+                "update-rc.d prometheus disable"
+            ]
+        );
     }
 }
