@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use nix::errno::Errno;
 use nix::libc;
 use serde_json::{Value, json};
@@ -215,11 +216,14 @@ impl Browser {
         (complaints.collect(), asked.map(str::to_owned).collect())
     }
 
-    /// A picture of the page, PNG in base64.
-    pub fn picture(&mut self) -> Result<String> {
+    /// A picture of the page, PNG.
+    pub fn picture(&mut self) -> Result<Vec<u8>> {
         let page = self.page.clone();
         let picture = self.call(&page, "Page.captureScreenshot", &json!({"format": "png"}))?;
-        Ok(picture["data"].as_str().context("no picture")?.to_owned())
+        let data = picture["data"].as_str().context("no picture")?;
+        BASE64_STANDARD
+            .decode(data)
+            .context("a picture that is not one")
     }
 
     fn call(&mut self, session: &str, method: &str, parameters: &Value) -> Result<Value> {

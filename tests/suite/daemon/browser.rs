@@ -168,3 +168,30 @@ fn by_key_and_in_the_dark() -> Result<()> {
     ensure!(backgrounds[0] != backgrounds[1], "{backgrounds:?}");
     Ok(())
 }
+
+/// The picture in the README: `cargo test -p unfreed-tests --test suite -- --ignored picture`.
+#[test]
+#[ignore = "writes docs/page.png"]
+fn picture() -> Result<()> {
+    let grower = Copy::of("grow")?;
+    let others = Copy::of("endings")?;
+    let more = "[[target.trigger]]\nrss_grows = \"50MiB\"\nwithin = \"10m\"";
+    let daemon = Daemon::start(
+        &(grower.target("orders", more) + &others.target("mailer", "window = \"20s\"")),
+    )?;
+    let mut process = Session::ready(&mut Command::new(&grower.path))?;
+    let mut other = Session::ready(&mut Command::new(&others.path))?;
+    daemon.until_recorded(process.pid(), "heap")?;
+    daemon.until_recorded(other.pid(), "heap")?;
+    other.tell("go")?;
+    for turn in 0..70 {
+        process.tell(if turn % 9 == 8 { "4" } else { "1" })?;
+        process.expect("done")?;
+        // A leak takes its time.
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    let mut browser = Browser::start()?;
+    browser.open(&format!("http://{}/", daemon.address))?;
+    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/page.png");
+    fs::write(picture, browser.picture()?).context(picture)
+}

@@ -23,7 +23,7 @@ fn windows_follow_each_other_without_a_gap() -> Result<()> {
     let program = Copy::of("endings")?;
     let daemon = Daemon::start(&program.target("it", "window = \"2s\""))?;
     let process = program.recorded(&daemon, "exit")?;
-    let entries = stored(&daemon, process.pid(), 3)?;
+    let entries = stored(&daemon, process.pid(), 2)?;
     for pair in entries.windows(2) {
         let begin = |entry: &Value| -> Result<jiff::Timestamp> {
             Ok(entry["started_at"]
