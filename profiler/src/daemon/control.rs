@@ -28,6 +28,9 @@ pub enum Request {
         view: View,
         /// How long.
         duration: Duration,
+        /// Only if it is a process of this user, from now until it is recorded. Whoever asks has looked, but the
+        /// process may have another program since, or the pid be another process's.
+        only_uid: Option<u32>,
         /// Where the name of the recording goes once it is stored; or why there is none.
         answer: oneshot::Sender<Result<Id, String>>,
     },
@@ -37,6 +40,8 @@ pub enum Request {
         pid: u32,
         /// Of what.
         view: View,
+        /// Only if the recording is of a process of this user.
+        only_uid: Option<u32>,
         /// As above.
         answer: oneshot::Sender<Result<Id, String>>,
     },

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -187,7 +187,19 @@ impl<'a> Recording<'a> {
             })?;
             self.source.require(&self.target.process)?;
             self.begin()?;
+            self.consent()?;
             self.announce();
+        }
+        Ok(())
+    }
+
+    /// Makes sure that what is recorded is the program that may be.
+    fn consent(&mut self) -> anyhow::Result<()> {
+        self.watcher.consents(&self.target.process)?;
+        // Else the answer may be about another program than the one that events came from before.
+        if self.bpf.ended()?.reason != ended::NO {
+            let pid = self.target.pid;
+            bail!("process {pid} ended or executed another program while it was attached to");
         }
         Ok(())
     }

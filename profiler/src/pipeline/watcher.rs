@@ -22,6 +22,12 @@ pub trait Watcher {
     /// Something about this machine is doubtful.
     fn warn(&mut self, warning: &str);
 
+    /// Whether this process, as it is now, may be recorded; if not, there is no recording. Asked when events count
+    /// already: its end, and another program in it, are noticed from then on.
+    fn consents(&mut self, _process: &Process) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     /// Everything is attached: from now on all counts. `probes`: where they are, in words.
     fn recording(&mut self, process: &Process, probes: &str);
 

@@ -186,6 +186,14 @@ impl Viewer {
         }
     }
 
+    /// Whose processes only, if not everybody's.
+    pub(super) fn only_uid(self) -> Option<u32> {
+        match self {
+            Self::All => None,
+            Self::Only(own) => Some(own),
+        }
+    }
+
     /// Whether what belongs to a process of this user may be seen.
     pub(super) fn sees(self, uid: u32) -> bool {
         match self {

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::entry::{Entry, Id};
+use crate::daemon::status::{Status, Target};
 use crate::profile::View;
 
 use super::App;
@@ -85,9 +86,37 @@ impl Filter {
     }
 }
 
+/// What a user hears of the state of things: without the figures that come of others' recordings.
+#[derive(Serialize)]
+struct Own<'a> {
+    targets: &'a [Target],
+    health: OwnHealth<'a>,
+}
+
+/// Of the service, as far as it concerns one user.
+#[derive(Serialize)]
+struct OwnHealth<'a> {
+    store_problem: Option<&'a str>,
+    recordings: u64,
+    stored_bytes: u64,
+}
+
 /// `GET /api/v1/targets`
 pub async fn targets(State(app): State<App>, Extension(viewer): Extension<Viewer>) -> Answer {
-    Ok(Json(&*app.status(viewer)).into_response())
+    let status = app.status(viewer);
+    if viewer == Viewer::All {
+        return Ok(Json(&*status).into_response());
+    }
+    let Status { targets, health } = &*status;
+    Ok(Json(Own {
+        targets,
+        health: OwnHealth {
+            store_problem: health.store_problem.as_deref(),
+            recordings: health.recordings,
+            stored_bytes: health.stored_bytes,
+        },
+    })
+    .into_response())
 }
 
 /// `GET /api/v1/recordings`

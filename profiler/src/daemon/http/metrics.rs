@@ -33,8 +33,8 @@ pub async fn metrics(
 ) -> Result<Response, Failure> {
     let status = app.status(viewer);
     let open = text::wants_open_metrics(&headers);
-    let text =
-        render(&status, open).map_err(|error| Failure::internal("writing the metrics", &error))?;
+    let text = render(&status, viewer, open)
+        .map_err(|error| Failure::internal("writing the metrics", &error))?;
     let mut response = Response::new(text.into());
     let content_type = HeaderValue::from_static(text::content_type(open));
     response
@@ -43,10 +43,13 @@ pub async fn metrics(
     Ok(response)
 }
 
-/// All metrics, as `OpenMetrics` or in the older format.
-fn render(status: &Status, open: bool) -> Result<String, std::fmt::Error> {
+/// All metrics that are for this viewer, as `OpenMetrics` or in the older format.
+fn render(status: &Status, viewer: Viewer, open: bool) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Snapshot(status.clone())));
+    registry.register_collector(Box::new(Snapshot {
+        status: status.clone(),
+        whole: viewer == Viewer::All,
+    }));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)?;
     Ok(if open { text } else { text::classic(&text) })
@@ -54,13 +57,17 @@ fn render(status: &Status, open: bool) -> Result<String, std::fmt::Error> {
 
 /// The status at one moment.
 #[derive(Debug)]
-struct Snapshot(Status);
+struct Snapshot {
+    status: Status,
+    /// With what is of the daemon, and thereby of everybody's recordings.
+    whole: bool,
+}
 
 type Written = Result<(), std::fmt::Error>;
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Written {
-        let all = self.0.targets.iter().flat_map(|target| {
+        let all = self.status.targets.iter().flat_map(|target| {
             let name = target.name.as_str();
             target.processes.iter().map(move |process| (name, process))
         });
@@ -74,7 +81,10 @@ impl Collector for Snapshot {
         }
         of_processes(&mut encoder, &shown)?;
         of_recordings(&mut encoder, &shown)?;
-        of_health(&mut encoder, &self.0.health)?;
+        if !self.whole {
+            return Ok(());
+        }
+        of_health(&mut encoder, &self.status.health)?;
         let help = "Processes of targets that have no metrics of their own, as there are too many";
         number(&mut encoder, "processes_left_out", help, None, left_out)?;
         of_ourselves(&mut encoder)

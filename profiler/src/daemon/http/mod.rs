@@ -37,7 +37,7 @@ pub use listeners::Listeners;
 
 use super::control::Control;
 use super::entry::{Entry, Id};
-use super::status::Status;
+use super::status::{Health, Status};
 use super::store::Store;
 use access::{Peer, Viewer};
 use connections::{Bounds, Connections};
@@ -51,6 +51,10 @@ const ASKED: usize = 32;
 
 /// How long a request may take until its answer begins, unless it waits for a recording.
 const LONGEST: Duration = Duration::from_mins(1);
+
+/// What somebody hears of the store who is not to hear of others' recordings.
+const STORE_PROBLEM: &str =
+    "the service has a problem with its store, such as a full disk; root can see which";
 
 /// How long answers that are on their way may take when the daemon ends.
 const LAST: Duration = Duration::from_secs(2);
@@ -84,6 +88,17 @@ impl App {
                 .retain(|fired| processes.iter().any(|process| process.pid == fired.pid));
         }
         status.targets.retain(|target| !target.processes.is_empty());
+        // how much others record, and with what success, is theirs to know
+        let own = self.entries(viewer);
+        status.health = Health {
+            store_problem: status
+                .health
+                .store_problem
+                .map(|_| STORE_PROBLEM.to_owned()),
+            recordings: own.len() as u64,
+            stored_bytes: own.iter().map(|entry| entry.size).sum(),
+            ..Health::default()
+        };
         Arc::new(status)
     }
 

@@ -91,6 +91,7 @@ impl App {
             pid: start.pid,
             view,
             duration,
+            only_uid: viewer.only_uid(),
             answer,
         };
         let patience = wait.then_some(duration + STORING);
@@ -105,6 +106,7 @@ impl App {
         let request = Request::Stop {
             pid: stop.pid,
             view,
+            only_uid: viewer.only_uid(),
             answer,
         };
         self.ask(request, answered, stop.pid, view, Some(STORING))

@@ -80,6 +80,7 @@ impl Supervisor {
             min_age: target.min_age,
             sample: target.sample,
             max_overhead: target.max_overhead,
+            only_uid: None,
         };
         let schedule = target.schedule;
         let begun = self.start(&order, why, replaces);
@@ -294,6 +295,7 @@ pub struct Ordered {
     pub min_age: Duration,
     pub sample: u64,
     pub max_overhead: Option<f64>,
+    pub only_uid: Option<u32>,
 }
 
 impl Ordered {
@@ -306,6 +308,7 @@ impl Ordered {
             sample: self.sample,
             max_overhead: self.max_overhead,
             max_entries: MAX_ENTRIES,
+            only_uid: self.only_uid,
             json: draft.json(),
             pprof: draft.pprof(),
         }

@@ -24,13 +24,23 @@ impl Supervisor {
                 pid,
                 view,
                 duration,
+                only_uid,
                 answer,
-            } => self.start_asked(pid, view, duration, answer),
-            Request::Stop { pid, view, answer } => {
+            } => self.start_asked(pid, view, duration, only_uid, answer),
+            Request::Stop {
+                pid,
+                view,
+                only_uid,
+                answer,
+            } => {
                 let now = Instant::now();
                 let mut runs = self.runs.values_mut();
-                match runs.find(|run| run.pid == pid && run.view == view && run.stopping.is_none())
-                {
+                match runs.find(|run| {
+                    run.pid == pid
+                        && run.view == view
+                        && run.stopping.is_none()
+                        && is_meant(run.uid, only_uid)
+                }) {
                     Some(run) => {
                         run.stop(now);
                         run.answers.push(answer);
@@ -44,9 +54,20 @@ impl Supervisor {
         }
     }
 
-    fn start_asked(&mut self, pid: u32, view: View, duration: Duration, answer: Answer) {
-        let Some(candidate) = Candidate::of(pid) else {
-            return refuse(answer, format!("there is no process {pid}"));
+    fn start_asked(
+        &mut self,
+        pid: u32,
+        view: View,
+        duration: Duration,
+        only_uid: Option<u32>,
+        answer: Answer,
+    ) {
+        let candidate = Candidate::of(pid);
+        let Some(candidate) = candidate.filter(|candidate| is_meant(candidate.uid, only_uid))
+        else {
+            // The same words for both: that somebody else has such a process is nobody's business.
+            let whose = only_uid.map_or_else(String::new, |uid| format!(" of the user {uid}"));
+            return refuse(answer, format!("there is no process {pid}{whose}"));
         };
         let is_going_on =
             |run: &super::run::Run| run.pid == pid && run.view == view && run.stopping.is_none();
@@ -68,6 +89,7 @@ impl Supervisor {
             min_age: target.map_or(MIN_AGE, |target| target.min_age),
             sample: target.map_or(0, |target| target.sample),
             max_overhead: target.and_then(|target| target.max_overhead),
+            only_uid,
         };
         match self.start(&order, Why::Asked, None) {
             Ok(id) => {
@@ -78,6 +100,11 @@ impl Supervisor {
             Err(failure) => refuse(answer, failure.reason),
         }
     }
+}
+
+/// Whether what belongs to this user is meant by who means only what is of `only_uid`, if that.
+fn is_meant(uid: u32, only_uid: Option<u32>) -> bool {
+    only_uid.is_none_or(|only| only == uid)
 }
 
 fn refuse(answer: Answer, why: String) {

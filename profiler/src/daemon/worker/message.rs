@@ -28,6 +28,8 @@ pub struct Order {
     pub max_overhead: Option<f64>,
     /// Most live blocks or touched pages to keep track of.
     pub max_entries: u32,
+    /// Only if it is a process of this user when it is recorded; else there is no recording.
+    pub only_uid: Option<u32>,
     /// Where the recording is written as JSON.
     pub json: PathBuf,
     /// Where it is written as pprof.

@@ -7,12 +7,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::sync::oneshot;
 
 use super::message::{Ended, Message, Order, Progress, Written};
 use crate::allocator::Hints;
 use crate::daemon::entry::Amount;
+use crate::daemon::matching::Candidate;
 use crate::pipeline::{self, Selection, Settings, Until, Watcher, What};
 use crate::profile::{End, Mode, Process, Profile, Slices, Unwind, View};
 use crate::write::{self, Options};
@@ -39,7 +40,11 @@ pub fn run() -> anyhow::Result<()> {
 }
 
 fn record(order: &Order) -> anyhow::Result<Written> {
-    let recorded = pipeline::record(&settings(order), &mut Daemon { told: None })?;
+    let mut daemon = Daemon {
+        only_uid: order.only_uid,
+        told: None,
+    };
+    let recorded = pipeline::record(&settings(order), &mut daemon)?;
     let profile = &recorded.profile;
     write_as(profile, "json", &order.json)?;
     write_as(profile, "pprof", &order.pprof)?;
@@ -133,6 +138,8 @@ fn tell(message: &Message) {
 
 /// The daemon, as the recording sees it.
 struct Daemon {
+    /// Whose process it must be.
+    only_uid: Option<u32>,
     /// When it was last told how it is going, since the beginning.
     told: Option<Duration>,
 }
@@ -159,6 +166,17 @@ impl Watcher for Daemon {
         tell(&Message::Warning {
             text: warning.to_owned(),
         });
+    }
+
+    fn consents(&mut self, process: &Process) -> anyhow::Result<()> {
+        let Some(only) = self.only_uid else {
+            return Ok(());
+        };
+        let pid = process.pid;
+        match Candidate::of(pid) {
+            Some(candidate) if candidate.uid == only => Ok(()),
+            _ => bail!("there is no process {pid} of the user {only}"),
+        }
     }
 
     fn recording(&mut self, _process: &Process, probes: &str) {

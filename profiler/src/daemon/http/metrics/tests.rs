@@ -24,7 +24,7 @@ fn promtool(text: &str) -> (bool, String) {
 
 #[test]
 fn promtool_has_nothing_to_say() {
-    let text = render(&status::made_up(), false).unwrap();
+    let text = render(&status::made_up(), Viewer::All, false).unwrap();
     let (content, words) = promtool(&text);
     assert!(content && words.is_empty(), "{words}\n{text}");
     let wrong = text.replace("# HELP unfreed_target_rss_bytes", "# HELP else");
@@ -33,7 +33,7 @@ fn promtool_has_nothing_to_say() {
 
 #[test]
 fn every_number_is_there() {
-    let text = render(&status::made_up(), true).unwrap();
+    let text = render(&status::made_up(), Viewer::All, true).unwrap();
     for line in [
         "unfreed_target_rss_bytes{target=\"shop\",pid=\"4711\",comm=\"storefront\"} 137363456.0",
         "unfreed_target_growth_bytes_per_second{target=\"shop\",pid=\"4711\",comm=\"storefront\"} 52428.8",
@@ -57,7 +57,7 @@ fn a_hostile_name_stays_in_its_quotes() {
     let mut status = status::made_up();
     let comm = "a\"} 1\nevil_total 7\n\\";
     comm.clone_into(&mut status.targets[0].processes[0].comm);
-    let text = render(&status, false).unwrap();
+    let text = render(&status, Viewer::All, false).unwrap();
     assert!(!text.contains("\nevil"), "{text}");
     assert!(
         text.contains(r#"comm="a\"} 1\nevil_total 7\n\\""#),
@@ -76,7 +76,7 @@ fn there_is_an_end_to_processes() {
             ..process.clone()
         })
         .collect();
-    let text = render(&status, true).unwrap();
+    let text = render(&status, Viewer::All, true).unwrap();
     let series = text.matches("unfreed_target_rss_bytes{").count();
     assert_eq!(series, MOST_PROCESSES);
     let all = status.targets.iter().map(|target| target.processes.len());

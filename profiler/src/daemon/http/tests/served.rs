@@ -66,6 +66,10 @@ impl Answer {
     }
 }
 
+fn only(uid: Option<u32>) -> String {
+    uid.map_or_else(String::new, |uid| format!(" only of {uid}"))
+}
+
 impl Served {
     /// With the default bounds and no token.
     pub fn begin() -> Self {
@@ -101,13 +105,21 @@ impl Served {
                         pid,
                         view,
                         duration,
+                        only_uid,
                         answer,
-                    } => (
-                        format!("start {pid} {} {}", view.name(), duration.as_secs()),
+                    } => {
+                        let seconds = duration.as_secs();
+                        let words = format!("start {pid} {} {seconds}", view.name());
+                        (words + &only(only_uid), answer)
+                    }
+                    Request::Stop {
+                        pid,
+                        view,
+                        only_uid,
                         answer,
-                    ),
-                    Request::Stop { pid, view, answer } => {
-                        (format!("stop {pid} {}", view.name()), answer)
+                    } => {
+                        let words = format!("stop {pid} {}", view.name());
+                        (words + &only(only_uid), answer)
                     }
                 };
                 let long = words.ends_with(" 60");

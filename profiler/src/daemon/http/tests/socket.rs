@@ -128,8 +128,18 @@ async fn another_user_sees_what_is_his() {
     ] {
         assert_eq!(client(OTHER, &served, &[], &path).await.0, status, "{path}");
     }
-    for path in ["/", "/metrics"] {
+    for path in ["/", "/metrics", "/api/v1/targets"] {
         let (_, body) = client(OTHER, &served, &[], path).await;
+        // of how many others record, and with what success
+        for hidden in [
+            "failed",
+            "not_stored",
+            "events_lost",
+            "daemon_",
+            "3 recordings",
+        ] {
+            assert!(!body.contains(hidden), "{path}: {hidden}: {body}");
+        }
         assert!(
             body.contains("815") && !body.contains("4711"),
             "{path}: {body}"
@@ -174,5 +184,11 @@ async fn another_user_records_his_processes_and_no_others() {
     assert_eq!(post(OTHER, own, start, seconds).await.0, 200);
     assert_eq!(post(OTHER, own, stop, "").await.0, 200);
     assert_eq!(post("0", own, start, seconds).await.0, 200);
-    assert_eq!(served.asked.lock().unwrap().len(), 3);
+    // the supervisor looks again whose it is
+    let asked = [
+        format!("start {own} heap 5 only of {OTHER}"),
+        format!("stop {own} heap only of {OTHER}"),
+        format!("start {own} heap 5"),
+    ];
+    assert_eq!(*served.asked.lock().unwrap(), asked);
 }
