@@ -1,7 +1,8 @@
 //! The systemd unit: judged by systemd's own tools, and its privileges by recording with exactly those.
 
+pub mod filter;
 mod privileges;
-mod unit;
+pub mod unit;
 
 use std::process::Command;
 

@@ -84,6 +84,14 @@ impl Files {
         self.directory.path().join("unfreed.sock")
     }
 
+    /// Makes all of it another user's; anybody may go through, to the socket.
+    pub fn hand_to(&self, uid: u32) -> Result<()> {
+        let path = self.directory.path();
+        std::os::unix::fs::chown(path, Some(uid), Some(uid)).context("giving a directory away")?;
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(path, mode).context("opening a directory")
+    }
+
     /// Writes the configuration: a port that is free, the store, and these targets (tables of TOML).
     pub fn configure(&self, targets: &str) -> Result<()> {
         let text = format!(

@@ -124,7 +124,7 @@ fn two_of_them_do_not_share_a_store() -> Result<()> {
 }
 
 /// The children of a process.
-fn children(pid: u32) -> Result<Vec<u32>> {
+pub fn children(pid: u32) -> Result<Vec<u32>> {
     let path = format!("/proc/{pid}/task/{pid}/children");
     let text = std::fs::read_to_string(&path).with_context(|| path)?;
     text.split_whitespace()

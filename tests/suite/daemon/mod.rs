@@ -2,13 +2,19 @@
 
 mod browser;
 mod ends;
+mod killed;
 mod life;
 mod oom;
+mod privileged;
+mod prometheus;
 mod schedule;
+mod scraped;
 mod soak;
 mod space;
+mod users;
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -36,6 +42,16 @@ impl Copy {
         })
     }
 
+    /// The same of another user, who alone may read it. Who is told where it is can get there.
+    pub fn of_user(program: &'static str, uid: u32) -> Result<Self> {
+        let copy = Self::of(program)?;
+        let parent = copy.path.parent().context("a program in no directory")?;
+        fs::set_permissions(parent, fs::Permissions::from_mode(0o711))?;
+        chown(&copy.path, Some(uid), Some(uid)).context("giving a program away")?;
+        fs::set_permissions(&copy.path, fs::Permissions::from_mode(0o700))?;
+        Ok(copy)
+    }
+
     /// A target that is this program, exactly and without a minimum age.
     pub fn target(&self, name: &str, more: &str) -> String {
         target(name, &self.path, more)
@@ -47,6 +63,17 @@ impl Copy {
         daemon.until_recorded(session.pid(), "heap")?;
         Ok(session)
     }
+}
+
+/// A program as another user, in no group but his own.
+pub fn as_user(uid: u32, program: &Path) -> Command {
+    let mut command = Command::new("/usr/bin/setpriv");
+    command
+        .arg(format!("--reuid={uid}"))
+        .arg(format!("--regid={uid}"))
+        .args(["--clear-groups", "--"])
+        .arg(program);
+    command
 }
 
 pub fn target(name: &str, exe: &Path, more: &str) -> String {
