@@ -1,5 +1,5 @@
 //! A real browser without a window: Chromium, spoken to over its pipe for debuggers (`--remote-debugging-pipe`: JSON
-//! messages of the DevTools protocol, each ended by a zero byte, on descriptors 3 and 4).
+//! messages of its protocol for them, each ended by a zero byte, on descriptors 3 and 4).
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::child::Owned;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A browser with one page. Ended when dropped.
 pub struct Browser {
@@ -39,7 +39,7 @@ impl Browser {
         let (its_input, to) = std::io::pipe().context("making a pipe")?;
         let (from, its_output) = std::io::pipe().context("making a pipe")?;
         // Out of the way of what they are to become.
-        let (its_input, its_output) = (high(its_input.into())?, high(its_output.into())?);
+        let (its_input, its_output) = (high(&its_input.into())?, high(&its_output.into())?);
         let (input, output) = (its_input.as_raw_fd(), its_output.as_raw_fd());
         let mut command = Command::new("chromium");
         command
@@ -92,8 +92,8 @@ impl Browser {
         let target = browser.call("", "Target.createTarget", &json!({"url": "about:blank"}))?;
         let attach = json!({"targetId": target["targetId"], "flatten": true});
         let page = browser.call("", "Target.attachToTarget", &attach)?;
-        browser.page = page["sessionId"].as_str().context("no session")?.to_owned();
-        let page = browser.page.clone();
+        let page = page["sessionId"].as_str().context("no session")?.to_owned();
+        browser.page.clone_from(&page);
         for domain in ["Page", "Runtime", "Log", "Network"] {
             browser.call(&page, &format!("{domain}.enable"), &json!({}))?;
         }
@@ -268,7 +268,7 @@ impl Browser {
 }
 
 /// The same file under a number that is not one of the first.
-fn high(file: OwnedFd) -> Result<OwnedFd> {
+fn high(file: &OwnedFd) -> Result<OwnedFd> {
     // SAFETY: one system call on a descriptor that is open.
     let copy = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, 10) };
     let copy = Errno::result(copy).context("copying a descriptor")?;
