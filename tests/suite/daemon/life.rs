@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::json;
-use unfreed_tests::daemon::{Daemon, Files};
+use unfreed_tests::daemon::{Daemon, Files, entries};
 
 use super::{Copy, is_exact};
 use crate::session::{self, Session};
@@ -42,6 +42,33 @@ fn at_its_end_what_is_being_recorded_is_written() -> Result<()> {
     let daemon = Daemon::with(files)?;
     let entry = daemon.until_stored(|entry| entry["how"] == json!({"how": "over"}))?;
     is_exact(&daemon, &entry)
+}
+
+#[test]
+fn at_its_end_it_does_not_wait_for_probes_to_be_removed() -> Result<()> {
+    // The kernel removes them one after the other, those of all recordings: that may go on for longer than a recording
+    // has to be written.
+    const PROCESSES: usize = 6;
+    let program = Copy::of("endings")?;
+    let daemon = Daemon::start(&program.target("it", ""))?;
+    let mut processes = Vec::new();
+    for _ in 0..PROCESSES {
+        let mut process = program.recorded(&daemon, "exit")?;
+        process.tell("go")?;
+        process.expect("done")?;
+        processes.push(process);
+    }
+    let (status, said, _, files) = daemon.end()?;
+    ensure!(status.success(), "{status}");
+    ensure!(!said.contains("given up"), "{said}");
+    let daemon = Daemon::with(files)?;
+    for process in &processes {
+        let is_it = |entry: &serde_json::Value| entry["pid"] == json!(process.pid());
+        let list = daemon.json("/api/v1/recordings")?;
+        let entry = entries(&list).and_then(|all| all.iter().find(|entry| is_it(entry)));
+        is_exact(&daemon, entry.with_context(|| format!("{said}{list}"))?)?;
+    }
+    Ok(())
 }
 
 #[test]

@@ -187,13 +187,17 @@ impl Supervisor {
                         let (pid, view) = (run.pid, run.view);
                         self.attached(pid, view, old.as_ref());
                     }
+                    Said::Last => self.end_run(id, ""),
                 }
             }
-            Heard::Gone(how) => {
-                if let Some(run) = self.runs.remove(id) {
-                    self.over(run, &how);
-                }
-            }
+            Heard::Gone(how) => self.end_run(id, &how),
+        }
+    }
+
+    /// Nothing more comes of a worker. `gone`: how it went, if without a last word.
+    fn end_run(&mut self, id: &Id, gone: &str) {
+        if let Some(run) = self.runs.remove(id) {
+            self.over(run, gone);
         }
     }
 

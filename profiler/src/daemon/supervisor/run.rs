@@ -65,6 +65,8 @@ pub enum Said {
     Attached(Option<Id>),
     /// To be logged.
     Warning(String),
+    /// It was its last: there is a recording now, or there will be none. The worker may take its time to be gone.
+    Last,
 }
 
 /// A recording that is over.
@@ -126,15 +128,19 @@ impl Run {
                 return Said::Attached(self.replaces.take());
             }
             Message::Progress(progress) => self.progress = Some(progress),
-            Message::Written(written) => self.result = Some(Ok(written)),
+            Message::Written(written) => {
+                self.result = Some(Ok(written));
+                return Said::Last;
+            }
             Message::Failed { reason, no_space } => {
                 self.result = Some(Err(Failure { reason, no_space }));
+                return Said::Last;
             }
         }
         Said::Nothing
     }
 
-    /// The worker is gone.
+    /// The worker has said its last word, or is gone without one, and how.
     pub fn over(self, gone: &str) -> Over {
         let Self {
             id,

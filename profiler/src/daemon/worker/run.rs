@@ -14,7 +14,7 @@ use super::message::{Ended, Message, Order, Progress, Written};
 use crate::allocator::Hints;
 use crate::daemon::entry::Amount;
 use crate::daemon::matching::Candidate;
-use crate::pipeline::{self, Selection, Settings, Until, Watcher, What};
+use crate::pipeline::{self, Detaching, Recorded, Selection, Settings, Until, Watcher, What};
 use crate::profile::{End, Mode, Process, Profile, Slices, Unwind, View};
 use crate::write::{self, Options};
 
@@ -29,26 +29,32 @@ pub fn run() -> anyhow::Result<()> {
         .read_line(&mut line)
         .context("reading the order")?;
     let order: Order = serde_json::from_str(&line).context("reading the order")?;
-    match record(&order) {
-        Ok(written) => tell(&Message::Written(written)),
-        Err(error) => tell(&Message::Failed {
-            no_space: no_space(&error),
-            reason: format!("{error:#}"),
-        }),
-    }
+    // Removing probes may take longer than everything else, and what is written is of use before.
+    let _detaching = match record(&order) {
+        Ok((written, detaching)) => {
+            tell(&Message::Written(written));
+            Some(detaching)
+        }
+        Err(error) => {
+            tell(&Message::Failed {
+                no_space: no_space(&error),
+                reason: format!("{error:#}"),
+            });
+            None
+        }
+    };
     Ok(())
 }
 
-fn record(order: &Order) -> anyhow::Result<Written> {
+fn record(order: &Order) -> anyhow::Result<(Written, Detaching)> {
     let mut daemon = Daemon {
         only_uid: order.only_uid,
         told: None,
     };
-    let recorded = pipeline::record(&settings(order), &mut daemon)?;
-    let profile = &recorded.profile;
-    write_as(profile, "json", &order.json)?;
-    write_as(profile, "pprof", &order.pprof)?;
-    written(profile)
+    let Recorded { profile, detaching } = pipeline::record(&settings(order), &mut daemon)?;
+    write_as(&profile, "json", &order.json)?;
+    write_as(&profile, "pprof", &order.pprof)?;
+    Ok((written(&profile)?, detaching))
 }
 
 fn settings(order: &Order) -> Settings {
