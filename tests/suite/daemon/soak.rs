@@ -133,7 +133,7 @@ fn targets_that_come_and_go_leave_their_recordings_and_nothing_else() -> Result<
     ensure!(late <= early * FLAT, "RSS grew from {early} to {late}");
     let (status, _, took, _) = daemon.end()?;
     ensure!(
-        status.success() && took < Duration::from_secs(10),
+        status.success() && took < Duration::from_secs(30),
         "{status} {took:?}"
     );
     Ok(())
