@@ -100,82 +100,7 @@ impl Machine {
             packages.push(("debootstrap", tries, on_path("debootstrap")));
         }
         if scope == Scope::Everything {
-            let preloaded = "an allocator that the tests preload";
-            let real = "a program for the tests that nobody here wrote";
-            packages.extend([
-                ("libjemalloc2", preloaded, library("libjemalloc.so.2")),
-                (
-                    "libtcmalloc-minimal4",
-                    preloaded,
-                    library("libtcmalloc_minimal.so.4"),
-                ),
-                ("libmimalloc2.0", preloaded, library("libmimalloc.so.2")),
-                (
-                    "musl-tools",
-                    "a C library for the tests",
-                    on_path("musl-gcc"),
-                ),
-                (
-                    "libc6-arm64-cross",
-                    "a library of another machine, for the tests of unwind tables",
-                    Path::new("/usr/aarch64-linux-gnu/lib/libc.so.6").exists(),
-                ),
-                (
-                    "binutils",
-                    "what the tests compare unwind tables with",
-                    on_path("readelf"),
-                ),
-                ("gdb", "what the tests compare stacks with", on_path("gdb")),
-                (
-                    "qemu-system-x86",
-                    "virtual machines with other kernels, for the tests",
-                    on_path("qemu-system-x86_64"),
-                ),
-                (
-                    "bpftrace",
-                    "another profiler, for the tests beside it",
-                    on_path("bpftrace"),
-                ),
-                (
-                    "golang-go",
-                    "another language's compiler, for test programs, and programs made with it",
-                    on_path("go"),
-                ),
-                (
-                    "systemd",
-                    "what the tests judge the unit with; it is not started",
-                    on_path("systemd-analyze"),
-                ),
-                (
-                    "man-db",
-                    "what the tests read the man pages with",
-                    on_path("man"),
-                ),
-                ("python3", real, Path::new("/usr/bin/python3").exists()),
-                ("nodejs", real, on_path("node")),
-                ("redis-server", real, on_path("redis-server")),
-                (
-                    "prometheus",
-                    "what reads the daemon's metrics in the tests",
-                    on_path("promtool"),
-                ),
-                (
-                    "chromium",
-                    "what opens the page in the tests",
-                    on_path("chromium"),
-                ),
-                (
-                    "curl",
-                    "who asks the daemon over its socket in the tests",
-                    on_path("curl"),
-                ),
-                ("redis-tools", real, on_path("redis-cli")),
-                (
-                    "sqlite3",
-                    "a program for the benchmark that nobody here wrote",
-                    on_path("sqlite3"),
-                ),
-            ]);
+            packages.extend(for_the_tests());
             for tool in ["clippy", "fmt"] {
                 host_tools.push((tool, run::succeeds(run::cargo().args([tool, "--version"]))));
             }
@@ -228,6 +153,87 @@ impl Machine {
         }
         missing
     }
+}
+
+/// What the tests and the benchmark take from the machine: `(package, what for, whether what it
+/// brings is there)`.
+fn for_the_tests() -> Vec<(&'static str, &'static str, bool)> {
+    let preloaded = "an allocator that the tests preload";
+    let real = "a program for the tests that nobody here wrote";
+    vec![
+        ("libjemalloc2", preloaded, library("libjemalloc.so.2")),
+        (
+            "libtcmalloc-minimal4",
+            preloaded,
+            library("libtcmalloc_minimal.so.4"),
+        ),
+        ("libmimalloc2.0", preloaded, library("libmimalloc.so.2")),
+        (
+            "musl-tools",
+            "a C library for the tests",
+            on_path("musl-gcc"),
+        ),
+        (
+            "libc6-arm64-cross",
+            "a library of another machine, for the tests of unwind tables",
+            Path::new("/usr/aarch64-linux-gnu/lib/libc.so.6").exists(),
+        ),
+        (
+            "binutils",
+            "what the tests compare unwind tables with",
+            on_path("readelf"),
+        ),
+        ("gdb", "what the tests compare stacks with", on_path("gdb")),
+        (
+            "qemu-system-x86",
+            "virtual machines with other kernels, for the tests",
+            on_path("qemu-system-x86_64"),
+        ),
+        (
+            "bpftrace",
+            "another profiler, for the tests beside it",
+            on_path("bpftrace"),
+        ),
+        (
+            "golang-go",
+            "another language's compiler, for test programs, and programs made with it",
+            on_path("go"),
+        ),
+        (
+            "systemd",
+            "what the tests judge the unit with; it is not started",
+            on_path("systemd-analyze"),
+        ),
+        (
+            "man-db",
+            "what the tests read the man pages with",
+            on_path("man"),
+        ),
+        ("python3", real, Path::new("/usr/bin/python3").exists()),
+        ("nodejs", real, on_path("node")),
+        ("redis-server", real, on_path("redis-server")),
+        (
+            "prometheus",
+            "what reads the daemon's metrics in the tests",
+            on_path("promtool"),
+        ),
+        (
+            "chromium",
+            "what opens the page in the tests",
+            on_path("chromium"),
+        ),
+        (
+            "curl",
+            "who asks the daemon over its socket in the tests",
+            on_path("curl"),
+        ),
+        ("redis-tools", real, on_path("redis-cli")),
+        (
+            "sqlite3",
+            "a program for the benchmark that nobody here wrote",
+            on_path("sqlite3"),
+        ),
+    ]
 }
 
 fn library(name: &str) -> bool {
