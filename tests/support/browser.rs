@@ -27,8 +27,10 @@ pub struct Browser {
     from: Receiver<Value>,
     next: u64,
     page: String,
-    /// What came and was not waited for.
+    /// What came, in order.
     events: Vec<Value>,
+    /// How many of them were there when a page was last loaded or asked for.
+    before_load: usize,
     _profile: tempfile::TempDir,
 }
 
@@ -87,6 +89,7 @@ impl Browser {
             next: 0,
             page: String::new(),
             events: Vec::new(),
+            before_load: 0,
             _profile: profile,
         };
         let target = browser.call("", "Target.createTarget", &json!({"url": "about:blank"}))?;
@@ -105,14 +108,19 @@ impl Browser {
     /// Opens an address, and waits until it is loaded.
     pub fn open(&mut self, url: &str) -> Result<()> {
         let page = self.page.clone();
+        self.before_load = self.events.len();
         self.call(&page, "Page.navigate", &json!({"url": url}))?;
         self.loaded()
     }
 
-    /// Waits until a page is loaded.
+    /// Waits until a page is loaded, or goes on if that was since the last time.
     pub fn loaded(&mut self) -> Result<()> {
-        self.event(|event| event["method"] == "Page.loadEventFired")
-            .map(drop)
+        let is_load = |event: &Value| event["method"] == "Page.loadEventFired";
+        if !self.events[self.before_load..].iter().any(is_load) {
+            self.event(is_load)?;
+        }
+        self.before_load = self.events.len();
+        Ok(())
     }
 
     /// What an expression is, on the page.

@@ -78,6 +78,8 @@ pub struct Sizes {
     pub threads: u32,
     /// Rows of unwind tables.
     pub rows: u32,
+    /// Bytes of the ring of new stacks: a power of two, and whole pages.
+    pub new_stacks: u32,
     /// Whether not every block is to be recorded.
     pub sampled: bool,
     /// Whether the recording may have gaps.
@@ -94,6 +96,7 @@ impl Sizes {
             touches: 16,
             threads: 16,
             rows: 1024,
+            new_stacks: 1 << 16,
             sampled: false,
             bounded: false,
             memory,
@@ -155,6 +158,7 @@ impl Bpf {
             .map_max_entries("TOUCHES", sizes.touches)
             .map_max_entries("THREADS", sizes.threads)
             .map_max_entries("ROWS", sizes.rows)
+            .map_max_entries("NEW_STACKS", sizes.new_stacks)
             .load(&object(sizes.memory)?)
             .map_err(Box::new)?;
         let control = Array::try_from(take(&mut ebpf, "CONTROL")?)?;

@@ -37,8 +37,8 @@ pub struct Runs {
 }
 
 /// Removes probes, several at a time: the kernel waits in between, and what is waiting for its turn meanwhile is
-/// done sooner.
-pub fn remove(mut links: Vec<Link>) {
+/// done sooner. All perf events of tracepoints and probes, whoever's they are, take turns (`event_mutex`).
+pub fn remove<L: Send>(mut links: Vec<L>) {
     const AT_A_TIME: usize = 16;
     let each = links.len().div_ceil(AT_A_TIME).max(1);
     std::thread::scope(|scope| {

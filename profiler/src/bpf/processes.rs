@@ -5,9 +5,12 @@ use std::os::fd::{AsRawFd, RawFd};
 use anyhow::Context as _;
 use aya::maps::{Array, MapData, RingBuf};
 use aya::programs::TracePoint;
+use aya::programs::trace_point::TracePointLink;
 use aya::{Ebpf, EbpfLoader};
 use aya_log::{EbpfLogger, LEVEL, Level};
 use unfreed_common::life::Event;
+
+use super::pausable::remove;
 
 /// The compiled programs.
 pub(super) static OBJECT: &[u8] =
@@ -26,7 +29,8 @@ const PROGRAMS: [(&str, &str, &str); 6] = [
 /// A watch over all processes of this machine. Its descriptor is readable when there are events. Dropping it
 /// ends it.
 pub struct Processes {
-    /// Kept: dropping it detaches the programs.
+    /// Kept: dropping them detaches the programs.
+    links: Vec<TracePointLink>,
     _ebpf: Ebpf,
     events: RingBuf<MapData>,
     lost: Array<MapData, u64>,
@@ -47,6 +51,7 @@ impl Processes {
             .override_global(LEVEL, &level, true)
             .load(OBJECT)
             .context("loading the eBPF programs that watch processes")?;
+        let mut links = Vec::with_capacity(PROGRAMS.len());
         for (name, category, tracepoint) in PROGRAMS {
             let attaching = || format!("watching the tracepoint {category}:{tracepoint}");
             let program: &mut TracePoint = ebpf
@@ -55,9 +60,11 @@ impl Processes {
                 .try_into()
                 .with_context(attaching)?;
             program.load().with_context(attaching)?;
-            program
+            let link = program
                 .attach(category, tracepoint)
+                .and_then(|link| program.take_link(link))
                 .with_context(attaching)?;
+            links.push(link);
         }
         let log = if level > 0 {
             Some(EbpfLogger::init(&mut ebpf).context("reading what the eBPF programs say")?)
@@ -71,6 +78,7 @@ impl Processes {
         let events = RingBuf::try_from(map("EVENTS")?)?;
         let lost = Array::try_from(map("EVENTS_LOST")?)?;
         Ok(Self {
+            links,
             _ebpf: ebpf,
             events,
             lost,
@@ -91,6 +99,13 @@ impl Processes {
             }
         }
         events
+    }
+
+    /// Begins to end the watch; nobody waits for it. Whoever is about to exit should do so before many probes are removed,
+    /// as the kernel takes all of them one after the other, and does not let us go before it was our turn.
+    pub fn end(&mut self) {
+        let links = std::mem::take(&mut self.links);
+        std::thread::spawn(move || remove(links));
     }
 
     /// How many events were lost so far, for want of room.

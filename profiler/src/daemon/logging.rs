@@ -1,9 +1,12 @@
 //! Where the daemon's words go.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal as _;
+use std::os::fd::AsFd;
 
 use anyhow::Context as _;
 use tracing::Level;
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -16,10 +19,18 @@ pub fn begin(level: Level) -> anyhow::Result<()> {
         .with_default(Level::WARN)
         .with_target(env!("CARGO_CRATE_NAME"), level);
     let registry = tracing_subscriber::registry().with(filter);
-    // systemd.exec(5): set when standard error is the journal's.
-    if std::env::var_os("JOURNAL_STREAM").is_some()
-        && let Ok(journal) = tracing_journald::layer()
+    if is_journal(
+        std::env::var_os("JOURNAL_STREAM").as_deref(),
+        std::io::stderr(),
+    ) && let Ok(journal) = tracing_journald::layer()
     {
+        let journal = journal
+            .with_field_prefix(Some("UNFREED".to_owned()))
+            .with_priority_mappings(PriorityMappings {
+                info: Priority::Informational,
+                debug: Priority::Debug,
+                ..PriorityMappings::new()
+            });
         return registry.with(journal).try_init().context("logging");
     }
     let text = tracing_subscriber::fmt::layer()
@@ -27,4 +38,13 @@ pub fn begin(level: Level) -> anyhow::Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     registry.with(text).try_init().context("logging")
+}
+
+/// Whether this is the journal's end of a stream. `named`: device and inode of one that is, which whatever was started
+/// since inherits, too, also where its own output goes elsewhere (systemd.exec(5), `$JOURNAL_STREAM`).
+fn is_journal(named: Option<&OsStr>, stream: impl AsFd) -> bool {
+    nix::sys::stat::fstat(stream).is_ok_and(|stream| {
+        let this = format!("{}:{}", stream.st_dev, stream.st_ino);
+        named == Some(OsStr::new(&this))
+    })
 }

@@ -68,9 +68,9 @@ impl FirstLook {
         })
     }
 
-    /// How many rows of unwind tables there should be room for.
-    pub fn room(&self) -> u32 {
-        tracker::room_for(&self.tables, self.unwind)
+    /// How many rows of unwind tables there should be room for: at least so many.
+    pub fn rows(&self, least: u32) -> u32 {
+        tracker::room_for(&self.tables, self.unwind, least)
     }
 
     /// Goes on with the loaded programs' maps. `built` takes the tables that are made meanwhile, for

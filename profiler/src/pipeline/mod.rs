@@ -43,8 +43,34 @@ pub struct Settings {
     pub mode: Mode,
     /// How stacks are walked.
     pub unwind: Unwind,
+    /// How much kernel memory to take from the beginning.
+    pub room: Room,
     /// What of it.
     pub what: What,
+}
+
+/// How much kernel memory a recording takes before there is anything in it, beside that for blocks or pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Rows of unwind tables, at 8 bytes: at least so many, and at least twice as many as the target needs at the
+    /// beginning. A large browser or compiler has 2 or 3 million.
+    pub rows: u32,
+    /// Bytes of new stacks, about 200 each, on their way to the user side: a power of two.
+    pub new_stacks: u32,
+}
+
+impl Room {
+    /// Of the only recording: 48 MiB.
+    pub const ONE: Self = Self {
+        rows: 1 << 22,
+        new_stacks: 16 << 20,
+    };
+
+    /// Of one of many at the same time: 20 MiB.
+    pub const MANY: Self = Self {
+        rows: 1 << 21,
+        new_stacks: 4 << 20,
+    };
 }
 
 impl Settings {

@@ -28,9 +28,6 @@ use crate::profile::Unwind;
 use crate::target::Modules;
 use crate::unwind::NoTable;
 
-/// Rows there is always room for: 32 MiB. A large browser or compiler has 2 or 3 million.
-const LEAST_ROWS: u32 = 1 << 22;
-
 /// A file of at most so many bytes gets its table at once, in some milliseconds: that is sooner than
 /// it would be ready elsewhere, and its code may be about to run.
 const AT_ONCE: usize = 32 << 20;
@@ -43,8 +40,8 @@ pub fn tables_of(modules: &Modules, unwind: Unwind) -> Vec<Built> {
     build(modules.all().iter().filter_map(Job::of).collect())
 }
 
-/// How many rows there should be room for, to begin with these tables.
-pub fn room_for(tables: &[Built], unwind: Unwind) -> u32 {
+/// How many rows there should be room for, to begin with these tables: at least so many.
+pub fn room_for(tables: &[Built], unwind: Unwind, least: u32) -> u32 {
     if unwind == Unwind::FramePointers {
         return 1;
     }
@@ -53,7 +50,7 @@ pub fn room_for(tables: &[Built], unwind: Unwind) -> u32 {
         .filter_map(|built| built.table.as_ref().ok())
         .map(|table| table.rows.len() as u32)
         .fold(0, u32::saturating_add);
-    LEAST_ROWS.max(rows.saturating_mul(2))
+    least.max(rows.saturating_mul(2))
 }
 
 /// Whose table a walk used.

@@ -11,6 +11,7 @@ mod schedule;
 mod scraped;
 mod soak;
 mod space;
+mod told;
 mod users;
 
 use std::fs;

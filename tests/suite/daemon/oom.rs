@@ -63,7 +63,7 @@ fn run_out(view: &str, readings: usize) -> Result<Report> {
         ""
     };
     let target = format!(
-        "[[target]]\nname = \"it\"\nexe = \"{exe}\"\nviews = [{view:?}]\nmin_age = 0\n{exact}\n"
+        "[log]\nlevel = \"debug\"\n[[target]]\nname = \"it\"\nexe = \"{exe}\"\nviews = [{view:?}]\nmin_age = 0\n{exact}\n"
     );
     let daemon = Daemon::start(&target)?;
     let mut process = Session::ready(&mut Command::new(&program.path))?;
@@ -84,6 +84,10 @@ fn run_out(view: &str, readings: usize) -> Result<Report> {
     ensure!(widest.frames.iter().any(is_leak), "{widest:?}");
     let share = widest.bytes as f64 / report.totals.unfreed.bytes as f64;
     ensure!(share > 0.9, "{share}");
+    // The eBPF program's own word.
+    let (_, said, _, _) = daemon.end()?;
+    let words = format!("thread {pid} is to end for want of memory");
+    ensure!(said.contains(&words), "{said}");
     Ok(report)
 }
 

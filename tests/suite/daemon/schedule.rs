@@ -115,11 +115,10 @@ fn a_trigger_stores_what_a_continuous_recording_has_seen() -> Result<()> {
         .map(|stack| stack.bytes);
     ensure!(widest == Some(GROWN), "{widest:?}");
     // And it goes on.
-    daemon.until_recorded(pid, "heap")?;
-    let why =
-        &daemon.json("/api/v1/targets")?["targets"][0]["processes"][0]["recordings"]["heap"]["why"];
-    ensure!(*why == json!({"why": "continuous"}), "{why}");
-    Ok(())
+    daemon.until("/api/v1/targets", |status| {
+        let recording = &process(status, pid)?["recordings"]["heap"];
+        (recording["why"] == json!({"why": "continuous"})).then_some(())
+    })
 }
 
 #[test]

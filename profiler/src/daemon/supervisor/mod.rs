@@ -172,6 +172,7 @@ impl Supervisor {
         let now = Instant::now();
         info!(recordings = self.runs.len(), "ending");
         self.processes.clear();
+        self.lives.get_mut().end();
         for run in self.runs.values_mut() {
             run.stop(now);
         }

@@ -17,6 +17,12 @@ use crate::profile::View;
 /// beginning, and about 100 more when it is there.
 const MAX_ENTRIES: u32 = 1 << 20;
 
+/// The same where one stands for at least [`FAR_BETWEEN`] bytes: these are 64 GiB.
+const MAX_SAMPLES: u32 = 1 << 18;
+
+/// Mean bytes between samples from which on they are few.
+const FAR_BETWEEN: u64 = 256 << 10;
+
 /// How long a recording that is to stop may take to be written.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -311,7 +317,10 @@ impl Ordered {
             min_age: self.min_age,
             sample: self.sample,
             max_overhead: self.max_overhead,
-            max_entries: MAX_ENTRIES,
+            max_entries: match self.view {
+                View::Heap if self.sample >= FAR_BETWEEN => MAX_SAMPLES,
+                View::Heap | View::Pages => MAX_ENTRIES,
+            },
             only_uid: self.only_uid,
             json: draft.json(),
             pprof: draft.pprof(),
