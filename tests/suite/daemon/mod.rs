@@ -5,6 +5,7 @@ mod ends;
 mod killed;
 mod life;
 mod oom;
+mod options;
 mod privileged;
 mod prometheus;
 mod schedule;

@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use unfreed_tests::daemon::{Client, Daemon, entries};
 
+use super::life::children;
 use super::{Copy, is_exact, target};
 use crate::session::Session;
 
@@ -52,6 +53,7 @@ fn targets_that_come_and_go_leave_their_recordings_and_nothing_else() -> Result<
     let end = Instant::now() + Duration::from_secs(seconds);
     let lives = Mutex::new(Vec::new());
     let client: &Client = &daemon;
+    let mut workers = 0;
     let sizes = std::thread::scope(|scope| -> Result<Vec<u64>> {
         let drivers: Vec<_> = paths
             .iter()
@@ -64,6 +66,7 @@ fn targets_that_come_and_go_leave_their_recordings_and_nothing_else() -> Result<
         let mut sizes = Vec::new();
         while Instant::now() < end {
             sizes.push(rss(pid)?);
+            workers = workers.max(children(pid)?.len());
             std::thread::sleep(Duration::from_millis(500));
         }
         for driver in drivers {
@@ -78,10 +81,12 @@ fn targets_that_come_and_go_leave_their_recordings_and_nothing_else() -> Result<
     let most = |sizes: &[u64]| sizes.iter().copied().max().unwrap_or_default() as f64;
     let (early, late) = (most(&sizes[..quarter]), most(&sizes[3 * quarter..]));
     eprintln!(
-        "soak: {} lives in {seconds} s, RSS {early} at first, {late} at last",
+        "soak: {} lives in {seconds} s, RSS {early} at first, {late} at last, {workers} workers at most",
         lives.len()
     );
     ensure!(lives.len() >= TARGETS, "{} lives only", lives.len());
+    // All that may be recorded, and wait for their probes to be removed after they were, and eight that do already.
+    ensure!(workers <= 2 * TARGETS + 8, "{workers} workers");
 
     // Every one of them is there, exact, and marked with what ended it.
     let is_of = |entry: &Value, life: &Life| {

@@ -10,7 +10,7 @@ mod requests;
 mod run;
 mod shelf;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::BitOr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -67,6 +67,8 @@ pub struct Supervisor {
     arrivals: Arrivals,
     processes: BTreeMap<u32, Process>,
     runs: BTreeMap<Id, Run>,
+    /// Recordings whose workers have said all and are not gone.
+    leaving: BTreeSet<Id>,
     /// By target: what fired, newest last.
     fired: BTreeMap<String, VecDeque<Fired>>,
     health: Health,
@@ -99,6 +101,7 @@ impl Supervisor {
             arrivals: Arrivals::default(),
             processes: BTreeMap::new(),
             runs: BTreeMap::new(),
+            leaving: BTreeSet::new(),
             fired: BTreeMap::new(),
             health: Health::default(),
             next_scan: Instant::now(),

@@ -23,6 +23,10 @@ const MAX_SAMPLES: u32 = 1 << 18;
 /// Mean bytes between samples from which on they are few.
 const FAR_BETWEEN: u64 = 256 << 10;
 
+/// How many workers may wait for the kernel to remove their probes before no recording begins by itself any more. It removes
+/// some ten probes a second, of all recordings one after the other, and until then each has its memory.
+const MOST_LEAVING: usize = 8;
+
 /// How long a recording that is to stop may take to be written.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -41,7 +45,15 @@ impl Supervisor {
             }
         }
         for (pid, view, why) in due {
-            self.begin(pid, view, why);
+            let leaving = self.leaving.len();
+            if leaving < MOST_LEAVING {
+                self.begin(pid, view, why);
+            } else {
+                let problem = format!(
+                    "it is waited for the kernel to remove the probes of {leaving} recordings that are over"
+                );
+                self.problem(pid, Some(problem));
+            }
         }
         self.give_up(now);
     }
@@ -193,10 +205,16 @@ impl Supervisor {
                         let (pid, view) = (run.pid, run.view);
                         self.attached(pid, view, old.as_ref());
                     }
-                    Said::Last => self.end_run(id, ""),
+                    Said::Last => {
+                        self.leaving.insert(id.clone());
+                        self.end_run(id, "");
+                    }
                 }
             }
-            Heard::Gone(how) => self.end_run(id, &how),
+            Heard::Gone(how) => {
+                self.leaving.remove(id);
+                self.end_run(id, &how);
+            }
         }
     }
 
