@@ -36,11 +36,10 @@ pub struct Runs {
     pub single_stepped: u64,
 }
 
-/// Removes probes, several at a time: the kernel waits in between, and what is waiting for its turn meanwhile is
-/// done sooner. All perf events of tracepoints and probes, whoever's they are, take turns (`event_mutex`).
-pub fn remove<L: Send>(mut links: Vec<L>) {
-    const AT_A_TIME: usize = 16;
-    let each = links.len().div_ceil(AT_A_TIME).max(1);
+/// Removes probes, so many at a time: the kernel waits in between, and what is waiting for its turn meanwhile is done
+/// sooner. All perf events of tracepoints and probes, whoever's they are, take turns (`event_mutex`).
+pub fn remove<L: Send>(mut links: Vec<L>, at_a_time: usize) {
+    let each = links.len().div_ceil(at_a_time).max(1);
     std::thread::scope(|scope| {
         while !links.is_empty() {
             let some = links.split_off(links.len().saturating_sub(each));

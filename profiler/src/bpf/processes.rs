@@ -105,7 +105,7 @@ impl Processes {
     /// as the kernel takes all of them one after the other, and does not let us go before it was our turn.
     pub fn end(&mut self) {
         let links = std::mem::take(&mut self.links);
-        std::thread::spawn(move || remove(links));
+        std::thread::spawn(move || remove(links, PROGRAMS.len()));
     }
 
     /// How many events were lost so far, for want of room.

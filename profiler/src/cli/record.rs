@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use super::LOST;
 use super::output::Output;
 use super::terminal::Terminal;
-use crate::pipeline::{self, Room, Selection, Settings, What};
+use crate::pipeline::{self, Footprint, Selection, Settings, What};
 use crate::profile::{Mode, Profile, Unwind};
 use crate::quantity::time;
 
@@ -79,7 +79,7 @@ impl Record {
                 UnwindArg::Fp => Unwind::FramePointers,
                 UnwindArg::Tables => Unwind::Tables,
             },
-            room: Room::ONE,
+            footprint: Footprint::ALONE,
             what,
         };
         // What can be refused is refused before recording.

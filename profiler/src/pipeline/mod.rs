@@ -43,33 +43,38 @@ pub struct Settings {
     pub mode: Mode,
     /// How stacks are walked.
     pub unwind: Unwind,
-    /// How much kernel memory to take from the beginning.
-    pub room: Room,
+    /// What it may take of the machine.
+    pub footprint: Footprint,
     /// What of it.
     pub what: What,
 }
 
-/// How much kernel memory a recording takes before there is anything in it, beside that for blocks or pages.
+/// What a recording takes of the machine, beside memory for blocks or pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
+pub struct Footprint {
     /// Rows of unwind tables, at 8 bytes: at least so many, and at least twice as many as the target needs at the
     /// beginning. A large browser or compiler has 2 or 3 million.
     pub rows: u32,
     /// Bytes of new stacks, about 200 each, on their way to the user side: a power of two.
     pub new_stacks: u32,
+    /// How many probes are removed at a time. The kernel removes and attaches one after the other (`event_mutex`), in the
+    /// order in which it was asked: who asks for many at once has everybody else wait.
+    pub removals: usize,
 }
 
-impl Room {
+impl Footprint {
     /// Of the only recording: 48 MiB.
-    pub const ONE: Self = Self {
+    pub const ALONE: Self = Self {
         rows: 1 << 22,
         new_stacks: 16 << 20,
+        removals: 16,
     };
 
     /// Of one of many at the same time: 20 MiB.
-    pub const MANY: Self = Self {
+    pub const OF_MANY: Self = Self {
         rows: 1 << 21,
         new_stacks: 4 << 20,
+        removals: 1,
     };
 }
 
@@ -121,9 +126,10 @@ pub struct Recorded {
 pub struct Detaching(Option<JoinHandle<()>>);
 
 impl Detaching {
-    fn begin(mut bpf: Bpf) -> Self {
+    /// `at_a_time`: how many.
+    fn begin(mut bpf: Bpf, at_a_time: usize) -> Self {
         Self(Some(std::thread::spawn(move || {
-            bpf::remove(bpf.pause());
+            bpf::remove(bpf.pause(), at_a_time);
         })))
     }
 }

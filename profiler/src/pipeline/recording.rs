@@ -138,7 +138,7 @@ impl<'a> Recording<'a> {
         let target = Target::running(pid)?;
         let (mut source, symbols) = source(settings, kernel, &target)?;
         let first = FirstLook::at(pid, settings.unwind, symbols)?;
-        let rows = first.rows(settings.room.rows);
+        let rows = first.rows(settings.footprint.rows);
         let mut bpf = Bpf::load(sizes(settings, kernel, target.threads(), rows))?;
         let bounded = settings.max_overhead().is_some();
         let cost = bounded.then(|| Cost::measure(&mut bpf)).transpose();

@@ -20,7 +20,7 @@ pub fn sizes(settings: &Settings, kernel: Kernel, threads: u32, rows: u32) -> Si
         touches,
         threads: kernel.threads(threads),
         rows,
-        new_stacks: settings.room.new_stacks,
+        new_stacks: settings.footprint.new_stacks,
         sampled: matches!(settings.what, What::Heap { sample: 1.., .. }),
         bounded: settings.max_overhead().is_some(),
         memory: kernel.memory,

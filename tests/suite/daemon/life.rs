@@ -136,7 +136,8 @@ fn killed_it_leaves_no_worker_and_a_store_that_opens() -> Result<()> {
     daemon.until_stored(|entry| entry["pid"] == json!(pid))?;
     let mut second = program.recorded(&daemon, "exit")?;
     let workers = children(daemon.pid())?;
-    ensure!(workers.len() == 1, "{workers:?}");
+    // Of the first, too, whose probes may be there for a while.
+    ensure!(!workers.is_empty());
     let files = daemon.kill()?;
     let begin = std::time::Instant::now();
     while workers

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -21,24 +22,38 @@ use crate::session::Session;
 /// Longer than anything takes on a busy machine.
 const LIMIT: Duration = Duration::from_mins(1);
 
-/// The other end of a socket that the daemon writes to.
-struct Listener(UnixDatagram);
+/// The other end of a socket that the daemon writes to. Always read: the kernel keeps ten messages, and then the daemon
+/// would wait.
+struct Listener(Receiver<Vec<u8>>);
 
 impl Listener {
     fn at(path: &Path) -> Result<Self> {
         let socket = UnixDatagram::bind(path).context("binding a socket")?;
-        socket.set_read_timeout(Some(LIMIT))?;
-        Ok(Self(socket))
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 1 << 16];
+            while let Ok(length) = socket.recv(&mut buffer) {
+                if sender.send(buffer[..length].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self(receiver))
+    }
+
+    /// The next message.
+    fn next(&self) -> Result<Vec<u8>> {
+        self.0.recv_timeout(LIMIT).context("nothing is said")
     }
 
     /// The next message with this beginning; those before it are dropped.
     fn until(&self, begin: &str) -> Result<String> {
         let mut others = Vec::new();
-        let mut buffer = vec![0; 1 << 16];
         loop {
-            let read = self.0.recv(&mut buffer);
-            let length = read.with_context(|| format!("waiting for {begin}; said: {others:?}"))?;
-            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let message = self.next();
+            let message =
+                message.with_context(|| format!("waiting for {begin}; said: {others:?}"))?;
+            let text = String::from_utf8(message)?;
             if text.starts_with(begin) {
                 return Ok(text);
             }
@@ -67,12 +82,9 @@ fn systemd_hears_how_it_goes() -> Result<()> {
     systemd.until("STATUS=0 processes of 1 targets, 0 recordings")?;
     let _process = program.recorded(&daemon, "exit")?;
     systemd.until("STATUS=1 processes of 1 targets, 1 recordings")?;
-    // Two seconds without one, and systemd would end it.
     for _ in 0..3 {
-        systemd.0.set_read_timeout(Some(Duration::from_secs(10)))?;
         systemd.until("WATCHDOG=1")?;
     }
-    systemd.0.set_read_timeout(Some(LIMIT))?;
 
     // A worker's words would be taken for the daemon's.
     let workers = children(daemon.pid())?;
@@ -162,12 +174,10 @@ fn the_journal_gets_fields() -> Result<()> {
         .stdout(Stdio::null())
         .stderr(stderr);
     let mut daemon = Owned::spawn(&mut command)?;
-    let mut buffer = vec![0; 1 << 16];
-    let mut until = |message: &str| -> Result<BTreeMap<String, String>> {
+    let until = |message: &str| -> Result<BTreeMap<String, String>> {
         loop {
-            let read = journal.0.recv(&mut buffer);
-            let length = read.with_context(|| format!("waiting for {message}"))?;
-            let fields = fields(&buffer[..length])?;
+            let next = journal.next();
+            let fields = fields(&next.with_context(|| format!("waiting for {message}"))?)?;
             if fields.get("MESSAGE").is_some_and(|it| it == message) {
                 return Ok(fields);
             }

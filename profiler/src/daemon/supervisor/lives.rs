@@ -84,6 +84,7 @@ impl Supervisor {
         for run in self.runs.values_mut().filter(|run| run.pid == pid) {
             run.how.get_or_insert_with(|| how.clone());
         }
+        self.settle();
     }
 
     /// The process lives, but is not to be recorded any more.
@@ -104,6 +105,8 @@ impl Supervisor {
             there.insert(candidate.pid);
             self.consider(candidate);
         }
+        // How those that are gone have ended.
+        self.live();
         let gone: Vec<u32> = self.processes.keys().copied().collect();
         for pid in gone.into_iter().filter(|pid| !there.contains(pid)) {
             self.ended(pid, None);
@@ -127,7 +130,10 @@ impl Supervisor {
         let target = targets.find(|(_, target)| target.matching.matches(&candidate));
         let (index, known) = (target.map(|(index, _)| index), self.processes.get(&pid));
         match known {
-            Some(known) if known.candidate.started != candidate.started => self.ended(pid, None),
+            Some(known) if known.candidate.started != candidate.started => {
+                self.live();
+                self.ended(pid, None);
+            }
             Some(known) if Some(known.target) != index => self.release(pid),
             Some(_) => return,
             None => {}

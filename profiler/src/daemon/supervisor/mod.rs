@@ -73,6 +73,8 @@ pub struct Supervisor {
     fired: BTreeMap<String, VecDeque<Fired>>,
     health: Health,
     next_scan: Instant,
+    /// Told to stop.
+    is_ending: bool,
     /// How often systemd wants to hear that we live, and when next.
     alive_every: Option<Duration>,
     next_alive: Instant,
@@ -105,6 +107,7 @@ impl Supervisor {
             fired: BTreeMap::new(),
             health: Health::default(),
             next_scan: Instant::now(),
+            is_ending: false,
             alive_every: systemd::alive_every(),
             next_alive: Instant::now(),
             doing: String::new(),
@@ -174,11 +177,13 @@ impl Supervisor {
     async fn end(&mut self) {
         let now = Instant::now();
         info!(recordings = self.runs.len(), "ending");
+        self.is_ending = true;
         self.processes.clear();
         self.lives.get_mut().end();
         for run in self.runs.values_mut() {
             run.stop(now);
         }
+        self.settle();
         let deadline = tokio::time::Instant::from_std(now + LAST_WORDS);
         while !self.runs.is_empty() || self.shelf.is_busy() {
             let over = tokio::time::timeout_at(deadline, async {

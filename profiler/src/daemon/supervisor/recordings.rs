@@ -50,7 +50,7 @@ impl Supervisor {
                 self.begin(pid, view, why);
             } else {
                 let problem = format!(
-                    "it is waited for the kernel to remove the probes of {leaving} recordings that are over"
+                    "the kernel is still removing the probes of {leaving} recordings that are over"
                 );
                 self.problem(pid, Some(problem));
             }
@@ -121,7 +121,8 @@ impl Supervisor {
     /// The newest recording of a view of a process, as long as it is to go on.
     pub(super) fn going_on(&self, pid: u32, view: View) -> Option<&Run> {
         self.runs.values().rev().find(|run| {
-            run.pid == pid && run.view == view && run.how.is_none() && run.stopping.is_none()
+            let goes_on = run.how.is_none() && run.stopping.is_none() && !run.is_over();
+            run.pid == pid && run.view == view && goes_on
         })
     }
 
@@ -207,7 +208,8 @@ impl Supervisor {
                     }
                     Said::Last => {
                         self.leaving.insert(id.clone());
-                        self.end_run(id, "");
+                        // If the kernel has not said yet how the process ended: it will before the worker is gone.
+                        self.settle();
                     }
                 }
             }
@@ -215,6 +217,16 @@ impl Supervisor {
                 self.leaving.remove(id);
                 self.end_run(id, &how);
             }
+        }
+    }
+
+    /// More is known of how processes have ended, or nothing more will be: what was recorded of them may be stored.
+    pub(super) fn settle(&mut self) {
+        let is_settled = |run: &Run| run.is_settled() || (self.is_ending && run.is_over());
+        let settled = self.runs.iter().filter(|(_, run)| is_settled(run));
+        let ids: Vec<Id> = settled.map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            self.end_run(&id, "");
         }
     }
 

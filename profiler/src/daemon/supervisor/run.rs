@@ -140,6 +140,20 @@ impl Run {
         Said::Nothing
     }
 
+    /// The worker has said its last word.
+    pub fn is_over(&self) -> bool {
+        self.result.is_some()
+    }
+
+    /// It has, and how the process has ended is known, if that is what it was about.
+    pub fn is_settled(&self) -> bool {
+        match &self.result {
+            Some(Ok(written)) => written.ended != Ended::Exited || self.how.is_some(),
+            Some(Err(_)) => true,
+            None => false,
+        }
+    }
+
     /// The worker has said its last word, or is gone without one, and how.
     pub fn over(self, gone: &str) -> Over {
         let Self {

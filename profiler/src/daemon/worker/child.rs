@@ -59,8 +59,12 @@ impl Worker {
         let stdout = child.stdout.take().context("a worker without output")?;
         let stderr = child.stderr.take().context("a worker without errors")?;
         let (kill, killed) = oneshot::channel();
-        tokio::spawn(log(id.clone(), stderr));
-        tokio::spawn(listen(child, stdout, id.clone(), ear, killed));
+        let its = Its {
+            child,
+            stdout,
+            stderr,
+        };
+        tokio::spawn(listen(its, id.clone(), ear, killed));
         Ok(Self {
             input: Some(input),
             kill: Some(kill),
@@ -81,23 +85,45 @@ impl Worker {
     }
 }
 
-/// Hears it to its end.
-async fn listen(
-    mut child: Child,
+/// The process, and what it writes.
+struct Its {
+    child: Child,
     stdout: ChildStdout,
+    stderr: ChildStderr,
+}
+
+/// Hears it to its last word, and waits for its end.
+async fn listen(
+    its: Its,
     id: Id,
     ear: UnboundedSender<(Id, Heard)>,
     killed: oneshot::Receiver<()>,
 ) {
+    let Its {
+        mut child,
+        stdout,
+        stderr,
+    } = its;
     let said = async {
         let mut lines = BufReader::new(stdout).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            match serde_json::from_str(&line) {
-                // Fails when the daemon ends: then nobody listens.
-                Ok(message) => drop(ear.send((id.clone(), Heard::Said(message)))),
+            match serde_json::from_str::<Message>(&line) {
+                Ok(message) => {
+                    let is_last = message.is_last();
+                    // Fails when the daemon ends: then nobody listens.
+                    let _nobody = ear.send((id.clone(), Heard::Said(message)));
+                    if is_last {
+                        return;
+                    }
+                }
                 Err(error) => warn!(recording = %id, "a worker said {line:?}: {error}"),
             }
         }
+    };
+    let logged = async {
+        log(&id, stderr).await;
+        // What it said before it closed that is still to be heard.
+        std::future::pending::<()>().await;
     };
     let killed = async {
         // A worker that nobody holds any more is to stop by itself.
@@ -107,6 +133,7 @@ async fn listen(
     };
     tokio::select! {
         () = said => {}
+        () = logged => {}
         () = killed => drop(child.start_kill()),
     }
     let gone = match child.wait().await {
@@ -117,7 +144,7 @@ async fn listen(
 }
 
 /// Logs what it says on standard error: that is of a defect, or of a kernel that refuses something.
-async fn log(id: Id, stderr: ChildStderr) {
+async fn log(id: &Id, stderr: ChildStderr) {
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         warn!(recording = %id, "{line}");

@@ -63,6 +63,13 @@ pub enum Message {
     },
 }
 
+impl Message {
+    /// Whether nothing comes after it.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::Written(_) | Self::Failed { .. })
+    }
+}
+
 /// How a recording is going.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {

@@ -14,7 +14,9 @@ use super::message::{Ended, Message, Order, Progress, Written};
 use crate::allocator::Hints;
 use crate::daemon::entry::Amount;
 use crate::daemon::matching::Candidate;
-use crate::pipeline::{self, Detaching, Recorded, Room, Selection, Settings, Until, Watcher, What};
+use crate::pipeline::{
+    self, Detaching, Footprint, Recorded, Selection, Settings, Until, Watcher, What,
+};
 use crate::profile::{End, Mode, Process, Profile, Slices, Unwind, View};
 use crate::write::{self, Options};
 
@@ -77,7 +79,7 @@ fn settings(order: &Order) -> Settings {
         min_age: order.min_age,
         mode: Mode::Unfreed,
         unwind: Unwind::Auto,
-        room: Room::MANY,
+        footprint: Footprint::OF_MANY,
         what,
     }
 }

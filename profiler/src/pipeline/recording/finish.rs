@@ -114,7 +114,7 @@ impl Recording<'_> {
             modules: Vec::new(),
             stacks: counted.stacks,
         };
-        let detaching = Detaching::begin(bpf);
+        let detaching = Detaching::begin(bpf, settings.footprint.removals);
         Ok(Recorded {
             profile: symbolize(raw, &mappings.into_modules()),
             detaching,
