@@ -88,43 +88,7 @@ fn targets_that_come_and_go_leave_their_recordings_and_nothing_else() -> Result<
     // All that may be recorded, and wait for their probes to be removed after they were, and eight that do already.
     ensure!(workers <= 2 * TARGETS + 8, "{workers} workers");
 
-    // Every one of them is there, exact, and marked with what ended it.
-    let is_of = |entry: &Value, life: &Life| {
-        entry["pid"] == json!(life.pid) && entry["target"] == json!(life.target)
-    };
-    let is_there = |list: &Value, life: &Life| {
-        entries(list).is_some_and(|all| all.iter().any(|entry| is_of(entry, life)))
-    };
-    let list = daemon.until("/api/v1/recordings?limit=100000", |list| {
-        lives
-            .iter()
-            .all(|life| is_there(list, life))
-            .then(|| list.clone())
-    })?;
-    let list = entries(&list).context("no list")?;
-    for life in &lives {
-        // In the end a pid may be given to another process of its target.
-        let same = |other: &&Life| other.pid == life.pid && other.target == life.target;
-        let of_life: Vec<_> = list.iter().filter(|entry| is_of(entry, life)).collect();
-        ensure!(
-            of_life.len() == lives.iter().filter(same).count(),
-            "{of_life:?}"
-        );
-        ensure!(
-            of_life.iter().any(|entry| entry["how"] == life.how),
-            "{of_life:?} is not {}",
-            life.how
-        );
-        for entry in of_life {
-            is_exact(&daemon, entry)?;
-        }
-    }
-    ensure!(
-        list.len() == lives.len(),
-        "{} of {}",
-        list.len(),
-        lives.len()
-    );
+    are_there(&daemon, &lives)?;
 
     // Nothing is left in the daemon.
     let health = &daemon.json("/api/v1/targets")?["health"];
@@ -140,6 +104,47 @@ fn targets_that_come_and_go_leave_their_recordings_and_nothing_else() -> Result<
     ensure!(
         status.success() && took < Duration::from_secs(30),
         "{status} {took:?}"
+    );
+    Ok(())
+}
+
+/// Every one of them has its recording, exact, and marked with what ended it; and there are no others.
+fn are_there(daemon: &Client, lives: &[Life]) -> Result<()> {
+    let is_of = |entry: &Value, life: &Life| {
+        entry["pid"] == json!(life.pid) && entry["target"] == json!(life.target)
+    };
+    let is_there = |list: &Value, life: &Life| {
+        entries(list).is_some_and(|all| all.iter().any(|entry| is_of(entry, life)))
+    };
+    let list = daemon.until("/api/v1/recordings?limit=100000", |list| {
+        lives
+            .iter()
+            .all(|life| is_there(list, life))
+            .then(|| list.clone())
+    })?;
+    let list = entries(&list).context("no list")?;
+    for life in lives {
+        // In the end a pid may be given to another process of its target.
+        let same = |other: &&Life| other.pid == life.pid && other.target == life.target;
+        let of_life: Vec<_> = list.iter().filter(|entry| is_of(entry, life)).collect();
+        ensure!(
+            of_life.len() == lives.iter().filter(same).count(),
+            "{of_life:?}"
+        );
+        ensure!(
+            of_life.iter().any(|entry| entry["how"] == life.how),
+            "{of_life:?} is not {}",
+            life.how
+        );
+        for entry in of_life {
+            is_exact(daemon, entry)?;
+        }
+    }
+    ensure!(
+        list.len() == lives.len(),
+        "{} of {}",
+        list.len(),
+        lives.len()
     );
     Ok(())
 }
