@@ -121,10 +121,10 @@ pub fn read(elf: &Elf<'_>, layout: &mut Layout) -> Result<(), NoTable> {
     Ok(())
 }
 
-/// The code at these addresses, as far as the file has it.
+/// The code at these addresses, as far as the file has it; none where a damaged table has them end before they begin.
 fn code_of<'data>(elf: &Elf<'data>, range: &Range<u64>) -> &'data [u8] {
     let code = elf.mapped(range.start).unwrap_or_default();
-    let length = usize::try_from(range.end - range.start).unwrap_or(0);
+    let length = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
     &code[..code.len().min(length)]
 }
 

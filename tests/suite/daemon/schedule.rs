@@ -1,6 +1,7 @@
 //! When it is recorded: window after window, now and then, when a trigger fires, when somebody asks.
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use unfreed_tests::daemon::{Daemon, entries, process};
 
@@ -153,5 +154,26 @@ fn somebody_asks() -> Result<()> {
         &json!({"pid": 0, "view": "heap", "seconds": 1}),
     )?;
     ensure!((400..500).contains(&status), "{status} {answer}");
+    Ok(())
+}
+
+#[test]
+fn somebody_asks_for_a_process_that_is_killed() -> Result<()> {
+    let program = Copy::of("endings")?;
+    let daemon = Daemon::start("[log]\nlevel = \"debug\"\n")?;
+    let mut process =
+        crate::session::Session::ready(&mut std::process::Command::new(&program.path))?;
+    let pid = process.pid();
+    let order = json!({"pid": pid, "view": "heap", "seconds": 600});
+    let (status, answer) = daemon.post("/api/v1/recordings", &order)?;
+    ensure!(status == 202, "{status} {answer}");
+    // It is nobody's target: only the log tells when it is attached.
+    daemon.until_said("Recording {")?;
+    process.tell("go")?;
+    process.expect("done")?;
+    process.signal(Signal::SIGTERM)?;
+    let entry = daemon.until_stored(|entry| entry["pid"] == json!(pid))?;
+    let killed = json!({"how": "killed", "signal": 15});
+    ensure!(entry["how"] == killed, "{entry}");
     Ok(())
 }

@@ -44,8 +44,12 @@ impl Supervisor {
                 self.ended(pid, None);
             }
             kind::SIGNAL => {
+                let signal = Some(detail.cast_signed());
                 if let Some(process) = self.processes.get_mut(&pid) {
-                    process.signal = Some(detail.cast_signed());
+                    process.signal = signal;
+                }
+                for run in self.runs.values_mut().filter(|run| run.pid == pid) {
+                    run.signal = signal;
                 }
             }
             kind::OUT_OF_MEMORY => self.is_victim(pid),
@@ -77,12 +81,10 @@ impl Supervisor {
     pub(super) fn ended(&mut self, pid: u32, how: Option<How>) {
         let process = self.processes.remove(&pid);
         let how = how.or_else(|| process.as_ref().map(Process::how));
-        let Some(how) = how else {
-            return;
-        };
-        debug!(pid, ?how, "ended");
         for run in self.runs.values_mut().filter(|run| run.pid == pid) {
-            run.how.get_or_insert_with(|| how.clone());
+            let how = how.clone().unwrap_or_else(|| run.seen());
+            debug!(pid, ?how, "ended");
+            run.how.get_or_insert(how);
         }
         self.settle();
     }

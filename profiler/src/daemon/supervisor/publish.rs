@@ -31,6 +31,8 @@ impl Supervisor {
                 None => gone.push(pid),
             }
         }
+        // How they have ended: the kernel has said so by now.
+        self.live();
         for pid in gone {
             self.ended(pid, None);
         }

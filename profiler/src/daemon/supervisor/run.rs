@@ -35,6 +35,8 @@ pub struct Run {
     pub replaces: Option<Id>,
     /// How the process has ended, if it has.
     pub how: Option<How>,
+    /// The last signal that the process took and that may have ended it.
+    pub signal: Option<i32>,
     /// Everything is attached.
     pub attached: bool,
     /// How it goes, as of the last word of the worker.
@@ -99,6 +101,7 @@ impl Run {
             answers: Vec::new(),
             replaces: None,
             how: None,
+            signal: None,
             attached: false,
             progress: None,
             stopping: None,
@@ -138,6 +141,12 @@ impl Run {
             }
         }
         Said::Nothing
+    }
+
+    /// How the process has ended, now that it has, as far as its recording tells: it may be nobody's target.
+    pub fn seen(&self) -> How {
+        self.signal
+            .map_or(How::Exited, |signal| How::Killed { signal })
     }
 
     /// The worker has said its last word.
