@@ -46,8 +46,10 @@ fn heap_of_two_million_blocks_over_twenty_thousand_stacks() {
         })
         .collect();
     assert!(paths.len() >= 20_000, "only {} paths differ", paths.len());
+    // How long it takes is for the benchmark to say (1 million blocks: under a second); this is for what takes many times
+    // as long, also on a machine that compiles beside it.
     assert!(
-        recording.written_after <= Duration::from_secs(5),
+        recording.written_after <= Duration::from_secs(30),
         "written after {:?}",
         recording.written_after
     );
