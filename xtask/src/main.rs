@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod bench;
+mod debian;
 mod demo;
 mod dist;
 mod lint;

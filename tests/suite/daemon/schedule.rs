@@ -1,11 +1,14 @@
 //! When it is recorded: window after window, now and then, when a trigger fires, when somebody asks.
 
+use std::process::Command;
+
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use unfreed_tests::daemon::{Daemon, entries, process};
 
 use super::Copy;
+use crate::session::Session;
 
 /// Waits until so many recordings of the process are stored; oldest first.
 fn stored(daemon: &Daemon, pid: u32, count: usize) -> Result<Vec<Value>> {
@@ -73,8 +76,7 @@ fn a_trigger_begins_a_recording() -> Result<()> {
     let program = Copy::of("grow")?;
     let more = "record = \"triggered\"\nwindow = \"1s\"\n[[target.trigger]]\nrss_grows = \"50MiB\"\nwithin = \"10m\"";
     let daemon = Daemon::start(&program.target("it", more))?;
-    let mut grower =
-        crate::session::Session::ready(&mut std::process::Command::new(&program.path))?;
+    let mut grower = Session::ready(&mut Command::new(&program.path))?;
     let pid = grower.pid();
     daemon.until("/api/v1/targets", |status| {
         let rss = process(status, pid)?["rss"].as_u64()?;
@@ -122,17 +124,27 @@ fn a_trigger_stores_what_a_continuous_recording_has_seen() -> Result<()> {
     })
 }
 
+/// Asks for ten minutes of a process: status and answer.
+fn ask(daemon: &Daemon, pid: u32) -> Result<(u16, Value)> {
+    let order = json!({"pid": pid, "view": "heap", "seconds": 600});
+    daemon.post("/api/v1/recordings", &order)
+}
+
+/// A process that is nobody's target, and that somebody asked for.
+fn asked_for(program: &Copy, daemon: &Daemon) -> Result<Session> {
+    let process = Session::ready(&mut Command::new(&program.path))?;
+    let (status, answer) = ask(daemon, process.pid())?;
+    ensure!(status == 202, "{status} {answer}");
+    Ok(process)
+}
+
 #[test]
 fn somebody_asks() -> Result<()> {
     let program = Copy::of("endings")?;
     let daemon = Daemon::start("")?;
-    let mut process =
-        crate::session::Session::ready(&mut std::process::Command::new(&program.path))?;
+    let mut process = asked_for(&program, &daemon)?;
     let pid = process.pid();
-    let order = json!({"pid": pid, "view": "heap", "seconds": 600});
-    let (status, answer) = daemon.post("/api/v1/recordings", &order)?;
-    ensure!(status == 202, "{status} {answer}");
-    let (status, answer) = daemon.post("/api/v1/recordings", &order)?;
+    let (status, answer) = ask(&daemon, pid)?;
     ensure!(status == 409, "{status} {answer}");
     process.tell("go")?;
     process.expect("done")?;
@@ -161,12 +173,8 @@ fn somebody_asks() -> Result<()> {
 fn somebody_asks_for_a_process_that_is_killed() -> Result<()> {
     let program = Copy::of("endings")?;
     let daemon = Daemon::start("[log]\nlevel = \"debug\"\n")?;
-    let mut process =
-        crate::session::Session::ready(&mut std::process::Command::new(&program.path))?;
+    let mut process = asked_for(&program, &daemon)?;
     let pid = process.pid();
-    let order = json!({"pid": pid, "view": "heap", "seconds": 600});
-    let (status, answer) = daemon.post("/api/v1/recordings", &order)?;
-    ensure!(status == 202, "{status} {answer}");
     // It is nobody's target: only the log tells when it is attached.
     daemon.until_said("Recording {")?;
     process.tell("go")?;

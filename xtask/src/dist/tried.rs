@@ -7,8 +7,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::debian;
 use crate::run;
-use crate::vm_test::fetch;
 
 /// What a package needs that makes a user, without systemd itself.
 const INCLUDED: &str = "systemd-standalone-sysusers";
@@ -112,10 +112,8 @@ struct Root {
 
 impl Root {
     fn make(dist: &Path) -> Result<Self> {
-        let release = fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?;
-        let suite = codename(&release)
-            .context("/etc/os-release names no VERSION_CODENAME: which Debian is this?")?;
-        let archive = fetch::archive()?;
+        let suite = debian::release()?;
+        let archive = debian::archive()?;
         let root = Self {
             path: dist.join("root"),
         };
@@ -132,9 +130,9 @@ impl Root {
                     "--variant=minbase",
                 ])
                 .arg(format!("--include={INCLUDED}"))
-                .arg(suite)
+                .arg(&suite)
                 .arg(&root.path)
-                .arg(archive.address(suite)),
+                .arg(archive.address(&suite)),
         )?;
         Ok(root)
     }
@@ -202,27 +200,5 @@ impl Drop for Target {
         // Only this child, by its pid. It may be gone already, which is as good.
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-/// The release's name of `/etc/os-release`.
-fn codename(release: &str) -> Option<&str> {
-    let value = release
-        .lines()
-        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
-    let name = value.trim_matches('"');
-    (!name.is_empty()).then_some(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_release_is_told_from_its_file() {
-        let text = "ID=debian\nVERSION_CODENAME=bookworm\n";
-        assert_eq!(codename(text), Some("bookworm"));
-        assert_eq!(codename("VERSION_CODENAME=\"trixie\"\n"), Some("trixie"));
-        assert_eq!(codename("ID=debian\n"), None);
     }
 }

@@ -4,9 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{self, Command};
+use std::slice;
 
 use anyhow::{Context, Result};
 
+use super::backports::Backports;
 use crate::run;
 use crate::toolchain::on_path;
 
@@ -34,10 +36,40 @@ pub fn update() {
 
 /// Installs `packages`, removing none to make room. No service is started by it: redis-server's
 /// package would start one.
+///
+/// A package that does not go with what is there is taken from the release's backports. So it is with
+/// qemu-system-x86 where qemu-utils came from them.
 pub fn install(packages: &[String]) -> Result<()> {
     let _no_services = NoServices::begin()?;
-    let flags = ["install", "--yes", "--no-install-recommends", "--no-remove"];
-    run::run(apt_get(&flags).args(packages))
+    if goes_with_what_is_there(packages) {
+        return run::run(&mut installation(packages));
+    }
+    let (plain, others): (Vec<_>, Vec<_>) = packages
+        .iter()
+        .cloned()
+        .partition(|package| goes_with_what_is_there(slice::from_ref(package)));
+    if others.is_empty() {
+        // They do not go with one another; apt says why.
+        return run::run(&mut installation(packages));
+    }
+    eprintln!(
+        "setup: {} cannot be installed beside what is there; trying the backports",
+        others.join(", ")
+    );
+    run::run(&mut installation(&plain))?;
+    let backports = Backports::of_this_release()?;
+    run::run(backports.apply(&mut apt_get(&["update"])))?;
+    run::run(backports.apply(&mut installation(&others)))
+}
+
+fn goes_with_what_is_there(packages: &[String]) -> bool {
+    run::succeeds(installation(packages).arg("--simulate"))
+}
+
+fn installation(packages: &[String]) -> Command {
+    let mut command = apt_get(&["install", "--yes", "--no-install-recommends", "--no-remove"]);
+    command.args(packages);
+    command
 }
 
 fn apt_get(arguments: &[&str]) -> Command {

@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: finds what is missing, says what it will do, and does it.
 
 mod apt;
+mod backports;
 mod needs;
 mod plan;
 mod rustc;

@@ -9,14 +9,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::archive::{Archive, Package};
 use super::kernels::Kernel;
 use super::output::stdout_of;
+use super::package::Package;
+use crate::debian::{KEYRING, archive};
 use crate::run;
 use crate::toolchain::on_path;
-
-const SOURCES: &str = "/etc/apt";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// linux-image-cloud-amd64, linux-image-VERSION-cloud-amd64, linux-binary-VERSION-cloud-amd64: more
 /// than that would be a circle.
@@ -183,22 +181,6 @@ Acquire::Languages "none";
 APT::Update::Error-Mode "any";
 "#
     )
-}
-
-/// This machine's own sources say where Debian is.
-pub fn archive() -> Result<Archive> {
-    let mut files = vec![Path::new(SOURCES).join("sources.list")];
-    if let Ok(parts) = fs::read_dir(Path::new(SOURCES).join("sources.list.d")) {
-        files.extend(parts.flatten().map(|entry| entry.path()));
-    }
-    files.sort();
-    let with_extension = |extension: &str| -> Vec<String> {
-        let wanted = files
-            .iter()
-            .filter(|f| f.extension().is_some_and(|e| e == extension));
-        wanted.flat_map(fs::read_to_string).collect()
-    };
-    Archive::of(&with_extension("sources"), &with_extension("list"))
 }
 
 /// Writes the one kernel in a package to `vmlinuz`, which comes to be only when all went well.

@@ -5,10 +5,9 @@
 //! other and says on the console how each ended.
 
 mod accelerator;
-mod archive;
 mod built;
 mod console;
-pub mod fetch;
+mod fetch;
 mod guest;
 mod image;
 mod kernels;
@@ -16,6 +15,7 @@ mod lines;
 mod needed;
 mod newc;
 mod output;
+mod package;
 mod qemu;
 mod report;
 mod select;

@@ -1,6 +1,46 @@
-//! What apt writes and prints: where this machine gets Debian from, and which package has the kernel.
+//! Which Debian this machine has, and where it gets it from.
+
+use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result};
+
+const SOURCES: &str = "/etc/apt";
+/// What Debian's archive is signed with.
+pub const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// This machine's own sources say where Debian is.
+pub fn archive() -> Result<Archive> {
+    let mut files = vec![Path::new(SOURCES).join("sources.list")];
+    if let Ok(parts) = fs::read_dir(Path::new(SOURCES).join("sources.list.d")) {
+        files.extend(parts.flatten().map(|entry| entry.path()));
+    }
+    files.sort();
+    let with_extension = |extension: &str| -> Vec<String> {
+        let wanted = files
+            .iter()
+            .filter(|f| f.extension().is_some_and(|e| e == extension));
+        wanted.flat_map(fs::read_to_string).collect()
+    };
+    Archive::of(&with_extension("sources"), &with_extension("list"))
+}
+
+/// The name of this machine's release.
+pub fn release() -> Result<String> {
+    let text = fs::read_to_string("/etc/os-release").context("reading /etc/os-release")?;
+    let name = codename(&text);
+    name.map(str::to_owned)
+        .context("/etc/os-release names no VERSION_CODENAME: which Debian is this?")
+}
+
+/// The release's name of `/etc/os-release`.
+fn codename(release: &str) -> Option<&str> {
+    let value = release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
+    let name = value.trim_matches('"');
+    (!name.is_empty()).then_some(name)
+}
 
 /// The addresses of Debian's archive that this machine uses itself.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,7 +75,7 @@ impl Archive {
         });
         found.context(
             "apt's sources in /etc/apt have no release together with its -security suite, so it is \
-             unknown where kernels can be fetched: add the sources of a Debian release",
+             unknown where packages can be fetched: add the sources of a Debian release",
         )
     }
 
@@ -104,44 +144,6 @@ fn lines(text: &str) -> Vec<Source> {
     text.lines().filter_map(source).collect()
 }
 
-/// A package as `apt-cache show` prints it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Package {
-    pub name: String,
-    pub version: String,
-    /// The package that this one needs for its kernel, if it has none itself.
-    pub kernel_in: Option<String>,
-}
-
-impl Package {
-    /// The first of those that are shown; `None` if none is.
-    pub fn first_of(shown: &str) -> Option<Self> {
-        let stanza = shown.split("\n\n").next()?;
-        let field = |name: &str| {
-            stanza
-                .lines()
-                .find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(": ")?.trim()))
-        };
-        let depends: Vec<&str> = field("Depends")
-            .unwrap_or_default()
-            .split([',', '|'])
-            .filter_map(|alternative| alternative.split_whitespace().next())
-            .collect();
-        // Since 7.x linux-image-* only brings linux-binary-*, linux-modules-* and others together.
-        let kernel_in = ["linux-binary-", "linux-image-"].iter().find_map(|kind| {
-            depends
-                .iter()
-                .find(|package| package.starts_with(kind))
-                .map(|&package| package.to_owned())
-        });
-        Some(Self {
-            name: field("Package")?.to_owned(),
-            version: field("Version")?.to_owned(),
-            kernel_in,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,43 +207,10 @@ deb http://two.example/security bookworm-security main contrib
     }
 
     #[test]
-    fn the_kernel_is_followed_from_package_to_package() {
-        let meta = "\
-Package: linux-image-cloud-amd64
-Source: linux-signed-amd64 (7.3.4+1~bpo13+1)
-Version: 7.3.4-1~bpo13+1
-Depends: linux-base-cloud-amd64 (= 7.3.4-1~bpo13+1), linux-image-7.3.4+deb13-cloud-amd64 (= 7.3.4-1~bpo13+1), linux-modules-cloud-amd64 (= 7.3.4-1~bpo13+1)
-Description: Linux for x86-64 cloud (meta-package)
-
-Package: linux-image-cloud-amd64
-Version: 7.2.1-1~bpo13+1
-";
-        let package = Package::first_of(meta).unwrap();
-        assert_eq!(package.name, "linux-image-cloud-amd64");
-        assert_eq!(package.version, "7.3.4-1~bpo13+1");
-        let image = "linux-image-7.3.4+deb13-cloud-amd64";
-        assert_eq!(package.kernel_in.as_deref(), Some(image));
-
-        let shell = "\
-Package: linux-image-7.3.4+deb13-cloud-amd64
-Version: 7.3.4-1~bpo13+1
-Depends: dracut | initramfs-tools (>= 0.120+deb8u2) | linux-initramfs-tool, linux-base-7.3.4+deb13-cloud-amd64 (= 7.3.4-1~bpo13+1), linux-binary-7.3.4+deb13-cloud-amd64 (= 7.3.4-1~bpo13+1)
-";
-        let binary = Package::first_of(shell).unwrap().kernel_in;
-        assert_eq!(
-            binary.as_deref(),
-            Some("linux-binary-7.3.4+deb13-cloud-amd64")
-        );
-
-        let real = "\
-Package: linux-image-5.10.0-46-cloud-amd64
-Version: 5.10.262-1
-Depends: kmod, linux-base (>= 4.3~), initramfs-tools (>= 0.120+deb8u2) | linux-initramfs-tool
-";
-        assert_eq!(Package::first_of(real).unwrap().kernel_in, None);
-        let with_older =
-            "Package: a\nVersion: 2\n\nPackage: a\nVersion: 1\nDepends: linux-image-1\n";
-        assert_eq!(Package::first_of(with_older).unwrap().kernel_in, None);
-        assert_eq!(Package::first_of(""), None);
+    fn the_release_is_told_from_its_file() {
+        let text = "ID=debian\nVERSION_CODENAME=bookworm\n";
+        assert_eq!(codename(text), Some("bookworm"));
+        assert_eq!(codename("VERSION_CODENAME=\"trixie\"\n"), Some("trixie"));
+        assert_eq!(codename("ID=debian\n"), None);
     }
 }
