@@ -20,8 +20,9 @@ fn heap_of_two_million_blocks_over_twenty_thousand_stacks() {
     let recording = unfreed.stop().unwrap();
     program.finish().unwrap();
     println!(
-        "scale: written after {:?}, {} MB of memory",
+        "scale: written after {:?}, computed for {:?}, {} MB of memory",
         recording.written_after,
+        recording.computed,
         recording.peak_rss / 1_000_000
     );
 
@@ -46,12 +47,11 @@ fn heap_of_two_million_blocks_over_twenty_thousand_stacks() {
         })
         .collect();
     assert!(paths.len() >= 20_000, "only {} paths differ", paths.len());
-    // How long it takes is for the benchmark to say (1 million blocks: under a second); this is for what takes many times
-    // as long, also on a machine that compiles beside it.
+    // On a machine that does nothing else this is how long it takes.
     assert!(
-        recording.written_after <= Duration::from_secs(30),
-        "written after {:?}",
-        recording.written_after
+        recording.computed <= Duration::from_secs(5),
+        "computed for {:?}",
+        recording.computed
     );
     assert!(
         recording.peak_rss > 0 && recording.peak_rss < 300_000_000,
