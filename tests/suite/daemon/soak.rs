@@ -85,8 +85,8 @@ fn targets_that_come_and_go_leave_their_recordings_and_nothing_else() -> Result<
         lives.len()
     );
     ensure!(lives.len() >= TARGETS, "{} lives only", lives.len());
-    // All that may be recorded, and wait for their probes to be removed after they were, and eight that do already.
-    ensure!(workers <= 2 * TARGETS + 8, "{workers} workers");
+    // All that may be recorded, and eight that wait for their probes to be removed.
+    ensure!(workers <= TARGETS + 8, "{workers} workers");
 
     are_there(&daemon, &lives)?;
 

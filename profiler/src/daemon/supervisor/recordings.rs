@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tracing::{debug, info, warn};
 
 use super::Supervisor;
@@ -23,9 +23,12 @@ const MAX_SAMPLES: u32 = 1 << 18;
 /// Mean bytes between samples from which on they are few.
 const FAR_BETWEEN: u64 = 256 << 10;
 
-/// How many workers may wait for the kernel to remove their probes before no recording begins by itself any more. It removes
-/// some ten probes a second, of all recordings one after the other, and until then each has its memory.
-const MOST_LEAVING: usize = 8;
+/// How many workers may have the kernel add or remove their probes before no recording begins by itself any more. It removes
+/// some ten probes a second, of all recordings in turn, and until then each worker has its memory.
+const MOST_MOVING: usize = 8;
+
+/// For how long a worker counts as one that has probes added: one that takes longer is not to hold up the others.
+const ARRIVAL: SignedDuration = SignedDuration::from_secs(10);
 
 /// How long a recording that is to stop may take to be written.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -40,22 +43,33 @@ impl Supervisor {
             };
             for (&view, slot) in &process.slots {
                 if let Some(why) = slot.begins(target.schedule, now) {
-                    due.push((process.candidate.pid, view, why));
+                    due.push((slot.due, process.candidate.pid, view, why));
                 }
             }
         }
-        for (pid, view, why) in due {
-            let leaving = self.leaving.len();
-            if leaving < MOST_LEAVING {
+        // Who has waited longest is the first.
+        due.sort_by_key(|&(since, ..)| since);
+        for (_, pid, view, why) in due {
+            let moving = self.leaving.len() + self.arriving();
+            if moving < MOST_MOVING {
                 self.begin(pid, view, why);
             } else {
                 let problem = format!(
-                    "the kernel is still removing the probes of {leaving} recordings that are over"
+                    "the kernel is still adding or removing the probes of {moving} other recordings"
                 );
                 self.problem(pid, Some(problem));
             }
         }
         self.give_up(now);
+    }
+
+    /// How many recordings have their probes added.
+    fn arriving(&self) -> usize {
+        let now = Timestamp::now();
+        let runs = self.runs.values();
+        runs.filter(|run| !run.attached && !run.is_over())
+            .filter(|run| now.duration_since(run.since) < ARRIVAL)
+            .count()
     }
 
     /// Begins a recording of a target's process, unless there is one or may be none.
