@@ -20,9 +20,8 @@ fn heap_of_two_million_blocks_over_twenty_thousand_stacks() {
     let recording = unfreed.stop().unwrap();
     program.finish().unwrap();
     println!(
-        "scale: written after {:?}, computed for {:?}, {} MB of memory",
+        "scale: written after {:?}, {} MB of memory",
         recording.written_after,
-        recording.computed,
         recording.peak_rss / 1_000_000
     );
 
@@ -47,11 +46,10 @@ fn heap_of_two_million_blocks_over_twenty_thousand_stacks() {
         })
         .collect();
     assert!(paths.len() >= 20_000, "only {} paths differ", paths.len());
-    // On a machine that does nothing else this is how long it takes.
     assert!(
-        recording.computed <= Duration::from_secs(5),
-        "computed for {:?}",
-        recording.computed
+        recording.written_after <= Duration::from_secs(5),
+        "written after {:?}",
+        recording.written_after
     );
     assert!(
         recording.peak_rss > 0 && recording.peak_rss < 300_000_000,

@@ -35,8 +35,6 @@ pub struct Recording {
     pub stderr: String,
     /// From the signal until the file was there.
     pub written_after: Duration,
-    /// What it computed meanwhile, which is what depends on it alone.
-    pub computed: Duration,
     /// Its largest resident set, bytes, read until shortly before its end.
     pub peak_rss: u64,
 }
@@ -104,13 +102,8 @@ impl Unfreed {
         let signalled = Instant::now();
         kill(Pid::from_raw(pid.cast_signed()), Signal::SIGINT).context("interrupting unfreed")?;
         let (mut written_after, mut peak_rss) = (None, 0);
-        let before = cpu_time(pid).context("the CPU time of unfreed")?;
-        let mut after = before;
         let status = self.child.wait(LIMIT, || {
             peak_rss = peak_rss.max(high_water_mark(pid).unwrap_or(0));
-            if written_after.is_none() {
-                after = cpu_time(pid).unwrap_or(after);
-            }
             if written_after.is_none() && self.output.exists() {
                 written_after = Some(signalled.elapsed());
             }
@@ -130,23 +123,9 @@ impl Unfreed {
             status,
             stderr: self.said,
             written_after,
-            computed: after.saturating_sub(before),
             peak_rss,
         })
     }
-}
-
-/// In a second, for user space (include/asm-generic/param.h, `USER_HZ`).
-const TICKS: u64 = 100;
-
-/// CPU time of a process, in user and kernel mode (`proc_pid_stat(5)`, fields 14 and 15); `None` when it has ended.
-fn cpu_time(pid: u32) -> Option<Duration> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may have spaces.
-    let (_, fields) = text.rsplit_once(')')?;
-    let ticks = fields.split_whitespace().skip(11).take(2);
-    let ticks = ticks.map(str::parse::<u64>).sum::<Result<u64, _>>().ok()?;
-    Some(Duration::from_millis(ticks * 1000 / TICKS))
 }
 
 /// `VmHWM` of a process in bytes; `None` when it has ended.
