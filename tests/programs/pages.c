@@ -51,10 +51,7 @@ static void *thread(void *number)
 
 static char *file(long pages, int shared)
 {
-    int fd = shared ? memfd_create("pages", 0) : open(".", O_TMPFILE | O_RDWR, 0600);
-    if (fd < 0 && !shared) {
-        fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
-    }
+    int fd = shared ? memfd_create("pages", 0) : temporary_file();
     if (fd < 0 || ftruncate(fd, pages * PAGE)) {
         fail("a file");
     }

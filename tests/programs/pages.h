@@ -47,6 +47,19 @@ __attribute__((unused)) static char *memory(long pages, int flags)
     return middle;
 }
 
+/* A file without a name, of no pages yet. */
+__attribute__((unused)) static int temporary_file(void)
+{
+    int fd = open(".", O_TMPFILE | O_RDWR, 0600);
+    if (fd < 0) {
+        fd = open("/tmp", O_TMPFILE | O_RDWR, 0600);
+    }
+    if (fd < 0) {
+        fail("a file");
+    }
+    return fd;
+}
+
 __attribute__((unused)) static void write_pages(char *from, long pages)
 {
     for (long i = 0; i < pages; i++) {

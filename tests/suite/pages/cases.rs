@@ -29,6 +29,13 @@ fn pages_that_come_again_are_the_last_touchers() -> Result<()> {
 }
 
 #[test]
+fn a_files_pages_are_those_of_the_fault_that_mapped_them() -> Result<()> {
+    let recorded = Setting::of("pages_around").record()?;
+    recorded.is_exact()?;
+    recorded.finish()
+}
+
+#[test]
 fn huge_pages_that_are_made_and_cut_are_their_first_touchers() -> Result<()> {
     let recorded = Setting::of("pages_huge").record()?;
     recorded.is_exact()?;

@@ -115,7 +115,7 @@ impl Recorded {
                 "not pages: {stack}"
             );
             let of_file = stack["kind"] == "file";
-            if let Some(site) = site.filter(|site| !of_file || *site == "site_file") {
+            if let Some(site) = site.filter(|site| !of_file || site.starts_with("site_file")) {
                 *sites.entry(site.to_owned()).or_default() += pages;
             }
         }

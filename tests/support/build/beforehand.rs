@@ -70,6 +70,7 @@ const OTHERS: &[Recipe] = &[
     Recipe::Program("pages", Linkage::Static),
     Recipe::Program("pages_again", Linkage::Dynamic),
     Recipe::Program("pages_again", Linkage::Static),
+    Recipe::Program("pages_around", Linkage::Dynamic),
     Recipe::Program("pages_huge", Linkage::Dynamic),
     Recipe::Program("pages_lazy", Linkage::Dynamic),
     Recipe::Program("pages_mixed", Linkage::Dynamic),

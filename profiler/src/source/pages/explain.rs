@@ -1,19 +1,17 @@
 //! Which touch made each resident page resident. Pure: touches and pages in, sums out.
 
 mod lazily;
+mod toucher;
 
 use std::collections::HashMap;
 
-use unfreed_common::page::{Touch, how};
+use unfreed_common::page::Touch;
 
 use crate::profile::{ByKind, GivenBackLazily, Kind, Weight};
 use crate::source::{StillThere, Unfreed};
-use crate::target::{HUGE_PAGE, PAGE, Residency, Run};
+use crate::target::{PAGE, Residency, Run};
 use lazily::Lazily;
-
-/// Pages around a fault that the kernel maps with it when it has them in memory: files' only, within
-/// a window of this size and alignment (mm/memory.c, `do_fault_around`; `fault_around_bytes`).
-const FAULT_AROUND: u64 = 64 << 10;
+use toucher::Touches;
 
 /// What became of the touches.
 #[derive(Debug, Default)]
@@ -80,15 +78,15 @@ enum Owner {
 
 /// `faults`: the touches that are known, by page, in any order. `before` and `after`: what was resident
 /// when the recording began and at its end.
-pub fn explain(mut faults: Vec<(u64, Touch)>, before: &Residency, after: &Residency) -> Explained {
-    faults.sort_unstable_by_key(|(page, _)| *page);
+pub fn explain(faults: Vec<(u64, Touch)>, before: &Residency, after: &Residency) -> Explained {
+    let known = Touches::of(faults, after);
     let mut explained = Explained::default();
     let mut before_pages = Pages::of(&before.runs);
     let mut lazily = Lazily::of(&after.lazily);
     for run in &after.runs {
         for page in (run.start..run.end).step_by(PAGE as usize) {
             let was = before_pages.at(page);
-            let owned = match toucher(&faults, page, run, &after.runs, was) {
+            let owned = match known.of_page(page, run, was) {
                 Some((touched, touch)) => Owned {
                     kind: run.kind,
                     owner: Owner::Touch(touch.stack, touch.time, *touched != page),
@@ -153,72 +151,6 @@ impl Explained {
         if let Some(was) = owned.replaced {
             self.given_back.add(was, pages * PAGE);
         }
-    }
-}
-
-/// The touch that made the page resident, if it was one during the recording. `run`: what the page is in,
-/// of all that is resident, `runs`. `was`: what was resident there when the recording began.
-fn toucher<'a>(
-    faults: &'a [(u64, Touch)],
-    page: u64,
-    run: &Run,
-    runs: &[Run],
-    was: Option<Kind>,
-) -> Option<&'a (u64, Touch)> {
-    let at = faults.partition_point(|(touched, _)| *touched < page);
-    if let Some(own) = faults.get(at).filter(|(touched, _)| *touched == page) {
-        return made_resident(&own.1, run.kind, was).then_some(own);
-    }
-    if was.is_some() {
-        return None;
-    }
-    let around = |size: u64| {
-        let start = page - page % size;
-        (start.max(run.start), (start + size).min(run.end))
-    };
-    // One fault brings all of a huge page, and a file's pages around.
-    let (start, end) = match (run.kind, run.folio) {
-        _ if run.huge => around(HUGE_PAGE),
-        (_, Some(folio)) => (folio.start, folio.end),
-        (Kind::File | Kind::Shmem, None) => around(FAULT_AROUND),
-        (Kind::Anonymous | Kind::Huge, None) => return None,
-    };
-    let first = faults.partition_point(|(touched, _)| *touched < start);
-    faults[first..]
-        .iter()
-        .take_while(|(touched, _)| *touched < end)
-        .filter(|(_, touch)| touch.how & (how::ABSENT | how::UNKNOWN) != 0)
-        // What has come since in the place of a part of it is none of it.
-        .filter(|(touched, _)| {
-            run.folio.is_none() || at_page(runs, *touched).is_none_or(|at| at.folio == run.folio)
-        })
-        .min_by_key(|(_, touch)| touch.time)
-}
-
-fn at_page(runs: &[Run], page: u64) -> Option<&Run> {
-    let next = runs.partition_point(|run| run.end <= page);
-    runs.get(next).filter(|run| run.start <= page)
-}
-
-/// Whether a page that was touched is there because of that, and not since before the recording.
-fn made_resident(touch: &Touch, kind: Kind, was: Option<Kind>) -> bool {
-    if touch.how & how::ABSENT != 0 {
-        return true;
-    }
-    match was {
-        // Zeros before, or populated since: RSS counts the page from this write on.
-        None => true,
-        // A copy took the place of a file's page. A copy of anonymous memory (after a fork) took the
-        // place of what was counted already.
-        Some(was) => kind_of_owner(was) != kind_of_owner(kind),
-    }
-}
-
-/// Huge or not, anonymous memory is anonymous memory.
-fn kind_of_owner(kind: Kind) -> Kind {
-    match kind {
-        Kind::Huge => Kind::Anonymous,
-        other => other,
     }
 }
 

@@ -7,6 +7,7 @@ mod pagemap;
 mod scan;
 
 use std::fs::File;
+use std::ops::Range;
 
 use anyhow::Context as _;
 
@@ -72,6 +73,8 @@ pub struct Lazy {
 pub struct Residency {
     /// In the order of addresses.
     pub runs: Vec<Run>,
+    /// What is mapped, whatever it is: addresses, in their order.
+    pub mappings: Vec<Range<u64>>,
     /// In the order of addresses, as far as it was looked for.
     pub lazily: Vec<Lazy>,
     /// Bytes that were given back lazily, and it cannot be known where.
@@ -119,6 +122,7 @@ impl Residency {
         let present = present.with_context(|| format!("reading {path}"))?;
         Ok(Self {
             runs: classify(&present, &mapped),
+            mappings: mapped.iter().map(|range| range.start..range.end).collect(),
             lazily: Vec::new(),
             hidden: 0,
             large_made: closer::large_made(),

@@ -1,3 +1,7 @@
+use std::ops::Range;
+
+use unfreed_common::page::how;
+
 use super::*;
 use crate::target::{Folio, Lazy};
 
@@ -27,13 +31,27 @@ fn look(runs: &[Run]) -> Residency {
     }
 }
 
-/// Pages by stack and kind; pages that are unexplained, and given back.
+/// Pages by stack and kind; pages that are unexplained, and given back. Each run is a mapping.
 fn explained(
     faults: Vec<(u64, Touch)>,
     before: &[Run],
     after: &[Run],
 ) -> (Vec<(u64, Kind, u64)>, u64, u64) {
-    let explained = explain(faults, &look(before), &look(after));
+    explained_in(&[], faults, before, after)
+}
+
+/// The same, with these mappings.
+fn explained_in(
+    mappings: &[Range<u64>],
+    faults: Vec<(u64, Touch)>,
+    before: &[Run],
+    after: &[Run],
+) -> (Vec<(u64, Kind, u64)>, u64, u64) {
+    let after = Residency {
+        mappings: mappings.to_vec(),
+        ..look(after)
+    };
+    let explained = explain(faults, &look(before), &after);
     let mut by_stack: Vec<_> = explained
         .unfreed(u64::MAX)
         .into_iter()
@@ -101,6 +119,23 @@ fn a_files_pages_come_with_the_fault_around_them_and_anonymous_ones_do_not() {
     let anonymous = [run(14, 40, Kind::Anonymous)];
     let expected = vec![(7, Kind::Anonymous, 1)];
     assert_eq!(explained(faults, &[], &anonymous), (expected, 25, 0));
+}
+
+#[test]
+fn what_is_not_in_memory_is_a_gap_and_no_border() {
+    let faults = vec![touch(17, 8, 1, WRITE), touch(20, 7, 2, READ)];
+    let after = [run(16, 23, Kind::File), run(24, 32, Kind::File)];
+    // What was written to is there alone.
+    let expected = vec![(7, Kind::File, 14), (8, Kind::File, 1)];
+    let mapped = std::slice::from_ref(&(16 * PAGE..64 * PAGE));
+    assert_eq!(
+        explained_in(mapped, faults.clone(), &[], &after),
+        (expected, 0, 0)
+    );
+    // Two mappings.
+    let expected = vec![(7, Kind::File, 6), (8, Kind::File, 1)];
+    let mapped = [16 * PAGE..24 * PAGE, 24 * PAGE..64 * PAGE];
+    assert_eq!(explained_in(&mapped, faults, &[], &after), (expected, 8, 0));
 }
 
 #[test]
