@@ -5,6 +5,8 @@
 #include "pages.h"
 
 #define WINDOW 16
+/* Pages of a page table: nothing is mapped beyond its end. */
+#define TABLE 512
 
 static volatile int sink;
 
@@ -14,7 +16,8 @@ WAY site_file_ends_within(char *at, long pages) { sink = read_pages(at, pages, p
 WAY site_file_writes_first(char *at, long pages) { write_pages(at, pages); }
 WAY site_file_reads_after(char *at, long pages) { sink = read_pages(at, pages, pages); }
 
-/* A file of which all but one page are in memory, which was never written; at this page of a window. */
+/* A file of which all but one page are in memory, which was never written; at this page of a page table's
+ * first window. */
 static char *file(long at_page, long pages, long missing)
 {
     int fd = temporary_file();
@@ -23,8 +26,8 @@ static char *file(long at_page, long pages, long missing)
             fail("writing a file");
         }
     }
-    char *at = memory(pages + 2 * WINDOW, 0);
-    at += -(unsigned long)at % (WINDOW * PAGE) + at_page * PAGE;
+    char *at = memory(pages + TABLE + WINDOW, 0);
+    at += -(unsigned long)at % (TABLE * PAGE) + at_page * PAGE;
     if (mmap(at, pages * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0) != at) {
         fail("mmap of a file");
     }
@@ -51,16 +54,20 @@ int main(void)
     site_file_writes_first(copied + 3 * PAGE, 1);
     long written = resident(copied, WINDOW);
     site_file_reads_after(copied + 8 * PAGE, 1);
-    if (resident(gap, WINDOW) != WINDOW - 1 || resident(begins, 3 * WINDOW) != WINDOW || resident(ends, 5) != 5 ||
-        written != 1 || resident(copied, WINDOW) != WINDOW) {
+    /* Each of these is one fault's, whatever it mapped: the kernel leaves out a page that is locked at the moment, or
+     * that it has dropped meanwhile. */
+    long of_gap = resident(gap, WINDOW), of_begins = resident(begins, 3 * WINDOW), of_ends = resident(ends, 5);
+    long of_reads = resident(copied, WINDOW) - written;
+    if (resident(gap + 6 * PAGE, WINDOW - 6) == 0 || of_gap == WINDOW || resident(begins + 4 * PAGE, WINDOW) == 0 ||
+        of_begins > WINDOW || of_ends < 2 || written != 1 || of_reads < 2) {
         fail("the kernel maps other pages around a fault");
     }
     ledger_open("pages");
-    ledger_add("site_file_gap", WINDOW - 1);
-    ledger_add("site_file_begins_within", WINDOW);
-    ledger_add("site_file_ends_within", 5);
+    ledger_add("site_file_gap", of_gap);
+    ledger_add("site_file_begins_within", of_begins);
+    ledger_add("site_file_ends_within", of_ends);
     ledger_add("site_file_writes_first", 1);
-    ledger_add("site_file_reads_after", WINDOW - 1);
+    ledger_add("site_file_reads_after", of_reads);
     ledger_say();
     wait_for_line();
     return 0;
