@@ -128,6 +128,15 @@ impl Unfreed {
     }
 }
 
+impl Recording {
+    /// Its report, of which nothing may be lost.
+    pub fn whole(self) -> Result<Report> {
+        let lost: Vec<_> = self.report.lost().collect();
+        ensure!(lost.is_empty(), "events were lost: {lost:?}");
+        Ok(self.report)
+    }
+}
+
 /// `VmHWM` of a process in bytes; `None` when it has ended.
 fn high_water_mark(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

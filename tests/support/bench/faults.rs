@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use unfreed_tests::unfreed::Unfreed;
 
+use crate::fault_floor::FaultFloor;
 use crate::numbers::Spread;
 use crate::worker::Worker;
 
@@ -21,18 +22,28 @@ pub const ABOUT: &str = "\
 Nanoseconds of CPU time for each page that a program maps, touches and unmaps, as fast as it can, 16
 calls deep, so many pages at a time: alone, while `unfreed pages` records another process (its programs
 leave at once, but the kernel runs them at every fault there is, and tells of every mapping that is made),
-and while it is recorded itself. The last row is a program that takes no faults: microseconds for a round
-of copying memory and allocating. Ratios are of rounds, and so is their spread.";
+with the floor (a program on the tracepoint that looks whose fault it is, where, and at one word of its stack, and
+keeps nothing, below which no exact recording of stacks can get), and while it is recorded itself. The last row is a
+program that takes no faults: microseconds for a round of copying memory and allocating. Ratios are of rounds, and so is
+their spread.";
 
 /// Who is recorded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
     Nobody,
     Another,
+    Floor,
     Itself,
 }
 
-const WAYS: [Way; 3] = [Way::Nobody, Way::Another, Way::Itself];
+const WAYS: [Way; 4] = [Way::Nobody, Way::Another, Way::Floor, Way::Itself];
+
+/// Who is there meanwhile.
+enum Watcher {
+    Nobody,
+    Floor(#[expect(dead_code, reason = "it is in the kernel")] FaultFloor),
+    Unfreed(Unfreed),
+}
 
 /// Medians of each round: by kind, then by way.
 #[derive(Default)]
@@ -48,12 +59,12 @@ pub fn measure(program: &Path) -> Result<Faults> {
         let mut order = WAYS;
         order.rotate_left(round % WAYS.len());
         for way in order {
-            let pid = match way {
-                Way::Nobody => None,
-                Way::Another => Some(another.pid()),
-                Way::Itself => Some(worker.pid()),
+            let watcher = match way {
+                Way::Nobody => Watcher::Nobody,
+                Way::Another => Watcher::record(another.pid())?,
+                Way::Floor => Watcher::Floor(FaultFloor::of(worker.pid())?),
+                Way::Itself => Watcher::record(worker.pid())?,
             };
-            let unfreed = pid.map(|pid| Unfreed::pages(pid, &["--all"])).transpose()?;
             for (kind, &(pages, count)) in KINDS.iter().enumerate() {
                 worker.run(pages, count)?;
                 let times: Result<Vec<_>> =
@@ -61,26 +72,31 @@ pub fn measure(program: &Path) -> Result<Faults> {
                 let middle = Spread::of(times?).context("no batch was run")?.median;
                 faults.0[kind][way as usize].push(middle);
             }
-            if let Some(unfreed) = unfreed {
-                let lost: Vec<_> = unfreed
-                    .stop()?
-                    .report
-                    .lost()
-                    .map(|l| format!("{l:?}"))
-                    .collect();
-                ensure!(lost.is_empty(), "events were lost: {lost:?}");
-            }
+            watcher.end()?;
         }
     }
     Ok(faults)
+}
+
+impl Watcher {
+    fn record(pid: u32) -> Result<Self> {
+        Ok(Self::Unfreed(Unfreed::pages(pid, &["--all"])?))
+    }
+
+    fn end(self) -> Result<()> {
+        if let Self::Unfreed(unfreed) = self {
+            unfreed.stop()?.whole()?;
+        }
+        Ok(())
+    }
 }
 
 impl Faults {
     /// As Markdown.
     pub fn table(&self) -> Result<String> {
         let mut text = String::from(
-            "| pages at a time | alone | another is recorded | / alone | recorded | / alone |\n\
-             |---|--:|--:|--:|--:|--:|\n",
+            "| pages at a time | alone | another is recorded | / alone | floor | / alone | recorded | / alone |\n\
+             |---|--:|--:|--:|--:|--:|--:|--:|\n",
         );
         for (&(pages, _), ways) in KINDS.iter().zip(&self.0) {
             let (name, unit, digits) = match pages {
@@ -95,17 +111,11 @@ impl Faults {
                 let rounds = ways[way as usize].iter().zip(&ways[Way::Nobody as usize]);
                 Spread::of(rounds.map(|(this, alone)| this / alone)).context("nothing was measured")
             };
-            let (alone, another, itself) = (
-                spread(Way::Nobody)?,
-                spread(Way::Another)?,
-                spread(Way::Itself)?,
-            );
-            writeln!(
-                text,
-                "| {name} | {alone:.digits$} | {another:.digits$} | {:.3} | {itself:.digits$} | {:.3} |",
-                ratio(Way::Another)?,
-                ratio(Way::Itself)?,
-            )?;
+            write!(text, "| {name} | {:.digits$} |", spread(Way::Nobody)?)?;
+            for way in [Way::Another, Way::Floor, Way::Itself] {
+                write!(text, " {:.digits$} | {:.3} |", spread(way)?, ratio(way)?)?;
+            }
+            writeln!(text)?;
         }
         Ok(text)
     }

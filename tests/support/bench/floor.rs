@@ -4,8 +4,7 @@
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs;
-use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +12,8 @@ use anyhow::{Context, Result, ensure};
 use unfreed::allocator::{self, Hints, Returns};
 use unfreed::bpf::Probe;
 use unfreed::target::{Module, Modules};
+
+use crate::assembled::{self, Instruction, R0, exit, owned, set, succeeded};
 
 /// All functions of a process that unfreed would probe, by the file that they are in.
 pub struct Sites {
@@ -80,7 +81,8 @@ impl Sites {
 
     /// Puts empty probes there.
     pub fn probe(&self, pid: u32) -> Result<Floor> {
-        let program = empty_program().context("loading an empty eBPF program")?;
+        let program = assembled::load(assembled::KPROBE, &NOTHING)
+            .context("loading an empty eBPF program")?;
         let probes = self.files.iter().flat_map(|file| {
             let offsets = file.probes.iter();
             offsets.map(|&(offset, returns)| (&file.path, offset, returns))
@@ -149,32 +151,8 @@ impl File {
     }
 }
 
-/// `bpf(2)`'s attributes for loading a program, as far as they are used (`include/uapi/linux/bpf.h`).
-#[repr(C)]
-#[derive(Default)]
-struct Load {
-    kind: u32,
-    count: u32,
-    instructions: u64,
-    license: u64,
-}
-
 /// `return 0`
-fn empty_program() -> io::Result<OwnedFd> {
-    const PROG_LOAD: libc::c_int = 5;
-    const KPROBE: u32 = 2;
-    // r0 = 0; exit
-    const INSTRUCTIONS: [u64; 2] = [0xb7, 0x95];
-    let load = Load {
-        kind: KPROBE,
-        count: INSTRUCTIONS.len() as u32,
-        instructions: INSTRUCTIONS.as_ptr() as u64,
-        license: c"GPL".as_ptr() as u64,
-    };
-    // SAFETY: the kernel reads the attributes, the instructions and the licence, which live until then.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw const load, size_of::<Load>()) };
-    owned(fd)
-}
+const NOTHING: [Instruction; 2] = [set(R0, 0), exit()];
 
 /// `struct perf_event_attr` in its second version (`include/uapi/linux/perf_event.h`).
 #[repr(C)]
@@ -227,17 +205,4 @@ fn attach(program: &OwnedFd, path: &Path, offset: u64, returns: bool, pid: u32) 
         succeeded(libc::ioctl(fd.as_raw_fd(), ENABLE, 0))?;
     }
     Ok(fd)
-}
-
-fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
-    succeeded(i32::try_from(fd).unwrap_or(-1))?;
-    // SAFETY: a system call has just returned it, nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(i32::try_from(fd).unwrap_or(-1)) })
-}
-
-fn succeeded(result: i32) -> io::Result<()> {
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
 }

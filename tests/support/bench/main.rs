@@ -3,6 +3,8 @@
 //! Markdown. Real workloads under unfreed and other tools are a document of their own, which is only made
 //! when it is asked for. Progress goes to stderr. No number makes it fail.
 
+mod assembled;
+mod fault_floor;
 mod faults;
 mod floor;
 mod numbers;

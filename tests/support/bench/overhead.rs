@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use unfreed_tests::unfreed::Unfreed;
 
 use crate::floor::{Floor, Sites};
@@ -97,9 +97,7 @@ impl Way {
 impl Watcher {
     fn end(self) -> Result<()> {
         if let Self::Unfreed(unfreed) = self {
-            let recording = unfreed.stop()?;
-            let lost: Vec<_> = recording.report.lost().collect();
-            ensure!(lost.is_empty(), "events were lost: {lost:?}");
+            unfreed.stop()?.whole()?;
         }
         Ok(())
     }

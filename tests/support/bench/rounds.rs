@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use unfreed_tests::unfreed::Unfreed;
 
 use crate::numbers::Spread;
@@ -161,11 +161,9 @@ fn recorded(pairs: &mut Worker, flag: &str, measured: &mut Measured) -> Result<(
         medians.programs = Some(program_times(pairs, &mut programs, medians.depth)?);
     }
     drop(programs);
-    let recording = unfreed.stop()?;
-    let lost: Vec<_> = recording.report.lost().collect();
-    ensure!(lost.is_empty(), "events were lost: {lost:?}");
+    let report = unfreed.stop()?.whole()?;
 
-    let stacks = recording.report.stacks.iter();
+    let stacks = report.stacks.iter();
     let mut frames: Vec<_> = stacks
         .filter(|stack| stack.count > u64::from(RECORDED_PAIRS))
         .map(|stack| stack.frames.len())

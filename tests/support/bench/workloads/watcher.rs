@@ -10,7 +10,7 @@ use aya::sys::{Stats, enable_stats};
 use memmap2::MmapMut;
 use unfreed_tests::child::Owned;
 use unfreed_tests::objects::{self, Object};
-use unfreed_tests::unfreed::Unfreed;
+use unfreed_tests::unfreed::{Recording, Unfreed};
 
 use crate::floor::Floor;
 
@@ -75,18 +75,15 @@ impl Watcher {
     /// Ends it, and returns when nothing of it is left in the kernel.
     pub fn end(self) -> Result<()> {
         let Self { tool, objects } = self;
-        let mut lost: Vec<String> = Vec::new();
+        let mut recording = None;
         match tool {
             Tool::Nobody => {}
             Tool::Empty(probes) => drop(probes),
-            Tool::Unfreed(unfreed) => {
-                let report = unfreed.stop()?.report;
-                lost.extend(report.lost().map(|it| format!("{it:?}")));
-            }
+            Tool::Unfreed(unfreed) => recording = Some(unfreed.stop()?),
             Tool::Other(child) => drop(child),
         }
         gone(&objects)?;
-        ensure!(lost.is_empty(), "events were lost: {}", lost.join(", "));
+        recording.map(Recording::whole).transpose()?;
         Ok(())
     }
 }
