@@ -69,6 +69,8 @@ pub struct Window {
     pub length: u64,
     /// Where reading failed before: the end of the stack, if it is near; 0: nowhere.
     pub limit: u64,
+    /// How much of the stack the walks that are remembered need, from the top when a function is entered: bytes.
+    pub ahead: u64,
     /// The words.
     pub words: [u64; WINDOW_WORDS],
 }

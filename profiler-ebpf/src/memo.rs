@@ -134,14 +134,15 @@ pub fn is_of(memo: &Memo, innermost: u64, place: &Interrupted) -> bool {
 #[inline(always)]
 pub fn holds(thread: &mut Thread) -> bool {
     let memo = &thread.memos[thread.walk.memo as usize & (MEMOS - 1)];
-    if !window::read_stack(&mut thread.window, memo.sp, 8 * memo.span) {
+    let Some(lead) = window::hold(&mut thread.window, memo.sp, 8 * memo.span) else {
         return false;
-    }
+    };
+    let lead = lead as usize / 8;
     for index in 0..MEMO_WORDS {
         if index as u64 >= memo.count {
             break;
         }
-        let place = memo.places[index] as usize & (WINDOW_WORDS - 1);
+        let place = (lead + memo.places[index] as usize) & (WINDOW_WORDS - 1);
         if thread.window.words[place] != memo.words[index] {
             return false;
         }

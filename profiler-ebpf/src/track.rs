@@ -53,7 +53,7 @@ pub struct Pending {
 pub fn begin(regs: Registers, tgid: u32, thread: &mut Thread, entry: &Entry) -> bool {
     let slot = regs.slot_at_entry();
     let function = regs.instruction_pointer();
-    let Some(return_address) = regs.return_address() else {
+    let Some(return_address) = regs.return_address_and_more(&mut thread.window) else {
         lost(Loss::ResultUnreadable);
         return false;
     };

@@ -19,8 +19,8 @@ pub fn is_one(address: u64) -> bool {
     four_levels.contains(&address) || five_levels.contains(&address)
 }
 
-/// How far below a slot others of the same stack can be.
-const SAME_STACK: u64 = 1 << 20;
+/// How far below a place on a stack others of the same stack can be.
+pub const SAME_STACK: u64 = 1 << 20;
 
 /// The kernel is about to replace the return address at `slot`.
 #[inline(always)]

@@ -6,6 +6,7 @@ use unfreed_common::unwind::Stack;
 
 use crate::bound::masked;
 use crate::memo;
+use crate::trampoline::SAME_STACK;
 
 /// How much a walk reads at a time.
 const BYTES: u64 = 2048;
@@ -58,7 +59,7 @@ fn word(window: &mut Window, sp: u64, address: u64) -> Option<u64> {
     } else {
         address.wrapping_sub(BELOW)
     };
-    fill(window, start);
+    fill(window, start, BYTES);
     held(window, address).or_else(|| read_single(window, address))
 }
 
@@ -72,28 +73,63 @@ fn held(window: &Window, address: u64) -> Option<u64> {
     None
 }
 
+/// Reads `length` bytes from `start` on, or less where the stack ends.
 #[inline(always)]
-fn fill(window: &mut Window, start: u64) {
+fn fill(window: &mut Window, start: u64, length: u64) {
     window.start = start;
     window.length = 0;
     // Reading across the end of the stack's mapping fails as a whole, and costs a fault: it is done
     // once for each thread.
     let room = window.limit.wrapping_sub(start);
-    if room < BYTES {
+    if room < length {
         read(window, start, room);
-    } else if !read(window, start, BYTES) {
+    } else if !read(window, start, length) {
         let room = PAGE - start % PAGE;
-        if room < BYTES && read(window, start, room) {
+        if room < length && read(window, start, room) {
             window.limit = start + room;
         }
     }
 }
 
-/// Reads the `length` bytes from `start` on, at most [`LARGEST_SPAN`] words.
+/// The word at the top of the stack; and reads, at the same time, as much of the stack as a walk that is remembered
+/// may need.
 #[inline(always)]
-pub fn read_stack(window: &mut Window, start: u64, length: u64) -> bool {
+#[cfg_attr(
+    bpf_target_arch = "aarch64",
+    expect(dead_code, reason = "what is at the top is in a register there")
+)]
+pub fn top(window: &mut Window, sp: u64) -> Option<u64> {
+    // The end of one stack is known. On others, once that matters, no read beyond the end is risked: it would fail
+    // time and again in a thread that changes between stacks.
+    let room = window.limit.wrapping_sub(sp);
+    let length = if window.limit == 0 || room < SAME_STACK {
+        window.ahead.max(8)
+    } else {
+        8
+    };
+    fill(window, sp, length);
+    if window.length == 0 {
+        // Also where the stack's end was taken to be: a page of it was not in memory then.
+        read(window, sp, 8);
+    }
+    (window.length > 0).then_some(window.words[0])
+}
+
+/// Where the `length` bytes of the stack from `start` on are in the window, bytes; they are read unless the window has
+/// them: at most [`LARGEST_SPAN`] words.
+#[inline(always)]
+pub fn hold(window: &mut Window, start: u64, length: u64) -> Option<u64> {
+    let lead = start.wrapping_sub(window.start);
+    if lead.is_multiple_of(8) && lead <= window.length {
+        let needed = lead + length;
+        if needed <= window.length {
+            return Some(lead);
+        }
+        // Next time at once.
+        window.ahead = window.ahead.max(needed);
+    }
     window.start = start;
-    read(window, start, length)
+    read(window, start, length).then_some(0)
 }
 
 #[inline(always)]

@@ -76,6 +76,9 @@ heap_matrix! {
     heap_mixer_on_tcmalloc: "mixer", Tcmalloc;
     heap_mixer_on_mimalloc: "mixer", Mimalloc;
     heap_mixer_on_glibc_static: "mixer", GlibcStatic;
+    heap_coroutines_on_glibc: "coroutines", Glibc;
+    heap_coroutines_on_jemalloc: "coroutines", Jemalloc;
+    heap_coroutines_on_glibc_static: "coroutines", GlibcStatic;
     heap_jumps_on_own: "jumps", Own;
     heap_interrupts_on_own: "interrupts", Own;
     heap_rust_on_system: "rust", RustSystem;

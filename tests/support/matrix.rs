@@ -66,6 +66,7 @@ pub const PROGRAMS: &[(&str, &[Allocator])] = &[
     ("signals", ANY_C),
     ("dlopen", ANY_SHARED),
     ("mixer", ANY_CPLUSPLUS),
+    ("coroutines", &[Glibc, Jemalloc, GlibcStatic]),
     ("jumps", &[Own]),
     ("interrupts", &[Own]),
     ("rust", &[RustSystem, RustJemalloc, RustMimalloc]),

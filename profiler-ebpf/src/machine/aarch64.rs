@@ -1,6 +1,7 @@
 //! The target's registers at a probe, and its stack: aarch64. Compiled, never run so far.
 
 use aya_ebpf::bindings::user_pt_regs;
+use unfreed_common::thread::Window;
 pub use unfreed_common::unwind::aarch64::{
     BY_FRAME_POINTER, needs_frame_pointer, restores_frame_pointer,
 };
@@ -77,6 +78,12 @@ impl Registers {
     pub fn return_address(self) -> Option<u64> {
         // SAFETY: as in `argument`.
         Some(aarch64::without_signature(unsafe { (*self.0).regs[LINK] }))
+    }
+
+    /// The same: the stack need not be looked at.
+    #[inline(always)]
+    pub fn return_address_and_more(self, _: &mut Window) -> Option<u64> {
+        self.return_address()
     }
 
     /// What tells the call entered from all others on this stack: its stack pointer, though a call

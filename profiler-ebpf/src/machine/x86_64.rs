@@ -1,13 +1,14 @@
 //! The target's registers at a probe, and its stack: x86-64.
 
 use aya_ebpf::bindings::pt_regs;
+use unfreed_common::thread::Window;
 pub use unfreed_common::unwind::x86_64::{
     BY_FRAME_POINTER, needs_frame_pointer, restores_frame_pointer,
 };
 use unfreed_common::unwind::{Frame, Rule, Stack, Stop, x86_64};
 
 use super::Interrupted;
-use crate::window::read_word;
+use crate::window::{self, read_word};
 
 /// Whether a walk that is remembered can have depended on where it began with its link.
 pub const LINK_LEADS_ON: bool = false;
@@ -68,6 +69,12 @@ impl Registers {
     #[inline(always)]
     pub fn return_address(self) -> Option<u64> {
         read_word(self.stack_pointer())
+    }
+
+    /// The same; and reads what the walk that follows may need of the stack.
+    #[inline(always)]
+    pub fn return_address_and_more(self, window: &mut Window) -> Option<u64> {
+        window::top(window, self.stack_pointer())
     }
 
     /// What tells the call entered from all others on this stack.
