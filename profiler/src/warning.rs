@@ -96,7 +96,8 @@ impl fmt::Display for Warning {
                 f,
                 "to keep within the bound on overhead the target was recorded in {slices} slices: what was given back \
                  in a gap is shown as unfreed until its address is seen to be freed or handed out again, so blocks \
-                 that live long may be too many; record for longer, or with a larger --max-overhead"
+                 that live longer than a slice, but not for ever, can be shown many times over; record for longer, or \
+                 with --sample instead, which has no gaps"
             ),
             Self::LateModule { module } => write!(
                 f,
