@@ -23,11 +23,47 @@ pub struct Control {
 /// How many places [`Traps`] tells apart.
 pub const TRAP_PLACES: usize = 512;
 
-/// How often uprobes' programs ran, by the [`trap_place`] of the instruction under the probe; returns all
-/// have the one of the kernel's trampoline.
+/// How often programs of uprobes ran, whether events counted or not.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Traps(pub [u64; TRAP_PLACES]);
+pub struct Traps {
+    /// Those on an instruction, by its [`trap_place`].
+    pub sites: [u64; TRAP_PLACES],
+    /// Those on the kernel's trampoline, to which functions return.
+    pub returns: u64,
+    /// Those that entries went on in, to walk a stack.
+    pub walks: u64,
+}
+
+impl Traps {
+    /// None at all.
+    pub const NONE: Self = Self {
+        sites: [0; TRAP_PLACES],
+        returns: 0,
+        walks: 0,
+    };
+
+    /// Adds these.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, runs) in self.sites.iter_mut().zip(&other.sites) {
+            *sum += runs;
+        }
+        self.returns += other.returns;
+        self.walks += other.walks;
+    }
+
+    /// What has come since these were counted.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let mut since = *self;
+        for (runs, before) in since.sites.iter_mut().zip(&before.sites) {
+            *runs -= before;
+        }
+        since.returns -= before.returns;
+        since.walks -= before.walks;
+        since
+    }
+}
 
 /// Of an address, or of the offset in the file that is mapped there: pages are mapped as a whole.
 #[inline(always)]

@@ -10,6 +10,7 @@ use unfreed_common::stack::OVERFLOW_STACK;
 use unfreed_common::thread::{Thread, kind, seen};
 use unfreed_common::unwind::walker;
 
+use crate::gaps::Run;
 use crate::loss::lost;
 use crate::machine::Registers;
 use crate::maps::WALKERS;
@@ -139,7 +140,7 @@ pub fn heap_free(ctx: ProbeContext) -> u32 {
     if address == 0 {
         return 0;
     }
-    if let Some(tgid) = process::recorded_by_probe(&ctx) {
+    if let Some(tgid) = process::recorded_by_probe(&ctx, Run::Site) {
         if sampler::is_on() && !live::may_hold(address) {
             return 0;
         }
@@ -163,7 +164,7 @@ pub fn heap_free(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 pub fn heap_return(ctx: RetProbeContext) -> u32 {
     let regs = Registers::of(ctx.regs);
-    returned(&ctx, regs, regs.slot_at_trampoline())
+    returned(&ctx, Run::Return, regs, regs.slot_at_trampoline())
 }
 
 /// The return of a function, at its `ret` instruction.
@@ -171,13 +172,13 @@ pub fn heap_return(ctx: RetProbeContext) -> u32 {
 #[inline(always)]
 pub fn heap_return_instruction(ctx: ProbeContext) -> u32 {
     let regs = Registers::of(ctx.regs);
-    returned(&ctx, regs, regs.slot_at_return_instruction())
+    returned(&ctx, Run::Site, regs, regs.slot_at_return_instruction())
 }
 
 /// `__cxa_begin_catch`: an exception has reached its handler.
 #[uprobe]
 pub fn heap_caught(ctx: ProbeContext) -> u32 {
-    if let Some(tgid) = process::recorded_by_probe(&ctx) {
+    if let Some(tgid) = process::recorded_by_probe(&ctx, Run::Site) {
         let stack_pointer = Registers::of(ctx.regs).stack_pointer();
         if sampler::is_on() {
             sampler::unwound(stack_pointer);
@@ -218,7 +219,7 @@ fn realloc_array(ctx: &ProbeContext, seen: u32) -> u32 {
 
 #[inline(always)]
 fn entry(ctx: &ProbeContext, size: u64, argument: u64, kind: u32, seen: u32) -> u32 {
-    let Some(tgid) = process::recorded_by_probe(ctx) else {
+    let Some(tgid) = process::recorded_by_probe(ctx, Run::Site) else {
         return 0;
     };
     let regs = Registers::of(ctx.regs);
@@ -268,7 +269,10 @@ fn is_recorded(verdict: Verdict, thread: &mut Thread, size: u64) -> bool {
 /// The process that is recorded, and the thread whose stack is being walked.
 #[inline(always)]
 fn walking(ctx: &ProbeContext) -> Option<(u32, &'static mut Thread)> {
-    Some((process::recorded_by_probe(ctx)?, thread::existing()?))
+    Some((
+        process::recorded_by_probe(ctx, Run::Walk)?,
+        thread::existing()?,
+    ))
 }
 
 /// Goes on in another program, which must be in the array.
@@ -282,8 +286,8 @@ fn follow(ctx: &ProbeContext, index: u32, tgid: u32, thread: &mut Thread) {
 }
 
 #[inline(always)]
-fn returned(ctx: &impl EbpfContext, regs: Registers, slot: u64) -> u32 {
-    if let Some(tgid) = process::recorded_by_probe(ctx) {
+fn returned(ctx: &impl EbpfContext, run: Run, regs: Registers, slot: u64) -> u32 {
+    if let Some(tgid) = process::recorded_by_probe(ctx, run) {
         let samples = sampler::is_on();
         if samples && sampler::has_returned(slot) {
             return 0;

@@ -7,6 +7,7 @@ use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 use unfreed_common::loss::Loss;
 use unfreed_common::page::{Move, SMALLEST_PAGE};
 
+use crate::gaps::Run;
 use crate::loss::lost;
 use crate::machine::Registers;
 use crate::maps::MOVES;
@@ -18,7 +19,7 @@ const ERRORS: u64 = 4095_u64.wrapping_neg();
 /// `mremap(old, old_size, new_size, ..) -> new`
 #[uprobe]
 pub fn mremap(ctx: ProbeContext) -> u32 {
-    if process::recorded_by_probe(&ctx).is_some()
+    if process::recorded_by_probe(&ctx, Run::Site).is_some()
         && let Some(thread) = thread::current()
     {
         let regs = Registers::of(ctx.regs);
@@ -36,7 +37,7 @@ pub fn mremap(ctx: ProbeContext) -> u32 {
 /// Its return.
 #[uretprobe]
 pub fn mremap_return(ctx: RetProbeContext) -> u32 {
-    if process::recorded_by_probe(&ctx).is_some()
+    if process::recorded_by_probe(&ctx, Run::Return).is_some()
         && let Some(thread) = thread::existing()
     {
         let moved = &mut thread.moved;

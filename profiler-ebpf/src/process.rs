@@ -7,6 +7,7 @@ use aya_ebpf::macros::{tracepoint, uprobe};
 use aya_ebpf::programs::{ProbeContext, TracePointContext};
 use unfreed_common::config::{Control, ended};
 
+use crate::gaps::Run;
 use crate::loss::add;
 use crate::maps::{CHANGED, CHANGES, CONTROL, ENDED, GUESTS, GUESTS_COUNT, NO_PROGRAMS, PROCESSES};
 use crate::{gaps, memo, sampler, thread, track};
@@ -66,8 +67,8 @@ pub fn recorded_memory() -> Option<u32> {
 /// gets the CPU in the middle of a program would overwrite its frame. Tracepoints run with
 /// preemption off.
 #[inline(always)]
-pub fn recorded_by_probe(ctx: &impl EbpfContext) -> Option<u32> {
-    gaps::count_trap(ctx);
+pub fn recorded_by_probe(ctx: &impl EbpfContext, run: Run) -> Option<u32> {
+    gaps::count_trap(ctx, run);
     if let Some(tgid) = recorded() {
         return Some(tgid);
     }
@@ -81,7 +82,7 @@ pub fn recorded_by_probe(ctx: &impl EbpfContext) -> Option<u32> {
 /// on the unwind tables may be those of what was mapped before, until the user side has looked.
 #[uprobe]
 pub fn linker_state(ctx: ProbeContext) -> u32 {
-    let Some(tgid) = recorded_by_probe(&ctx).or_else(watched) else {
+    let Some(tgid) = recorded_by_probe(&ctx, Run::Site).or_else(watched) else {
         return 0;
     };
     // SAFETY: only one field is read, and no element of a recorded process is removed.

@@ -4,12 +4,13 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
-use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
-use aya::programs::{PerfEvent, ProgramError, RawTracePoint, TracePoint, UProbe};
+use aya::programs::{PerfEvent, ProgramError, RawTracePoint, TracePoint};
 use aya::util::online_cpus;
 use thiserror::Error;
 
 use super::load::{Bpf, LoadError};
+use super::multi::LinkError;
+use super::pausable::Kind;
 use crate::allocator::{Function, Returns, Shape};
 
 /// One place to attach one program to.
@@ -42,6 +43,9 @@ pub enum AttachError {
     /// The kernel refused the probe.
     #[error("the kernel refused a probe: {0:#}")]
     Refused(#[from] Box<ProgramError>),
+    /// The kernel refused a link of several.
+    #[error("the kernel refused a probe: {0}")]
+    Link(#[from] LinkError),
 }
 
 impl Probe {
@@ -96,8 +100,21 @@ impl Probe {
 
     /// One whose program does nothing while nothing is recorded, on the return of the function at this file
     /// offset.
-    pub fn returns(offset: u64) -> Self {
+    pub fn nothing_on_return(offset: u64) -> Self {
         Self::on("heap_return", offset)
+    }
+
+    /// Whether its program runs when the function returns to the kernel's trampoline.
+    pub(super) fn returns(&self) -> bool {
+        matches!(self.program, "heap_return" | "mremap_return")
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        match self.program {
+            _ if self.returns() => Kind::Return,
+            _ if self.single_stepped => Kind::SingleStepped,
+            _ => Kind::Emulated,
+        }
     }
 
     fn on(program: &'static str, offset: u64) -> Self {
@@ -132,13 +149,8 @@ impl Bpf {
         path: &Path,
         pid: NonZeroU32,
     ) -> Result<(), AttachError> {
-        self.program::<UProbe>(probe.program)?
-            .attach(
-                UProbeAttachLocation::AbsoluteOffset(probe.offset),
-                path,
-                UProbeScope::OneProcess(pid),
-            )
-            .map_err(Box::new)?;
+        let link = self.link(probe, path, pid)?;
+        self.kept.push(link);
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! Loads the eBPF object that `build/main.rs` compiled.
 
-use aya::maps::{Array, HashMap, MapData, ProgramArray, RingBuf};
+use std::sync::Arc;
+
+use aya::maps::{Array, HashMap, Map, MapData, ProgramArray, RingBuf};
 use aya::programs::{Program, ProgramError, ProgramFd};
 use aya::{Ebpf, EbpfLoader};
 use thiserror::Error;
@@ -9,8 +11,9 @@ use unfreed_common::sample::Sampling;
 use unfreed_common::stack::{OVERFLOW_STACK, StackTotals};
 use unfreed_common::unwind::walker;
 
+use super::multi::Multi;
 use super::object::{Memory, object};
-use super::pausable::Place;
+use super::pausable::{Link, Place, TrapCounts};
 use super::tables::Tables;
 use crate::profile::Unwind;
 
@@ -26,10 +29,15 @@ pub struct Bpf {
     pub(super) sampled: bool,
     /// The recording may have gaps.
     pub(super) bounded: bool,
+    /// How uprobes are attached when they are to go at once; `None`: by perf events.
+    pub(super) multi: Option<Multi>,
+    pub(super) traps: Arc<TrapCounts>,
     pub(super) pausable: Vec<Place>,
+    /// Probes that stay.
+    pub(super) kept: Vec<Link>,
     pub(super) paused: bool,
     /// Kept: the kernel empties an array of programs that nobody holds.
-    walkers: Vec<ProgramArray<MapData>>,
+    walkers: Vec<Map>,
 }
 
 /// Programs that walk stacks and belong together: an array takes one type of program only.
@@ -84,6 +92,8 @@ pub struct Sizes {
     pub sampled: bool,
     /// Whether the recording may have gaps.
     pub bounded: bool,
+    /// Whether probes are to go at once, see [`Bpf::links_go_at_once`].
+    pub at_once: bool,
     /// When the first two take their memory.
     pub memory: Memory,
 }
@@ -99,6 +109,7 @@ impl Sizes {
             new_stacks: 1 << 16,
             sampled: false,
             bounded: false,
+            at_once: false,
             memory,
         }
     }
@@ -149,6 +160,7 @@ pub enum LoadError {
 impl Bpf {
     /// Loads the object and creates its maps. Programs are loaded when they are first attached.
     pub fn load(sizes: Sizes) -> Result<Self, LoadError> {
+        let object = object(sizes.memory)?;
         let mut loader = EbpfLoader::new();
         if !sizes.sampled {
             loader.map_max_entries("SAMPLERS", 1);
@@ -159,13 +171,16 @@ impl Bpf {
             .map_max_entries("THREADS", sizes.threads)
             .map_max_entries("ROWS", sizes.rows)
             .map_max_entries("NEW_STACKS", sizes.new_stacks)
-            .load(&object(sizes.memory)?)
+            .load(&object)
             .map_err(Box::new)?;
+        let multi = sizes.at_once.then(|| Multi::of(&object, &ebpf));
+        let multi = multi.transpose()?;
         let control = Array::try_from(take(&mut ebpf, "CONTROL")?)?;
         let ended = Array::try_from(take(&mut ebpf, "ENDED")?)?;
         let new_stacks = RingBuf::try_from(take(&mut ebpf, "NEW_STACKS")?)?;
         let moves = RingBuf::try_from(take(&mut ebpf, "MOVES")?)?;
         let tables = Tables::of(&mut ebpf, sizes.rows)?;
+        let traps = Arc::new(TrapCounts::of(&mut ebpf)?);
         let mut bpf = Self {
             ebpf,
             control,
@@ -175,7 +190,10 @@ impl Bpf {
             tables: Some(tables),
             sampled: false,
             bounded: sizes.bounded,
+            multi,
+            traps,
             pausable: Vec::new(),
+            kept: Vec::new(),
             paused: false,
             walkers: Vec::new(),
         };
@@ -189,9 +207,14 @@ impl Bpf {
             Unwind::Auto | Unwind::Tables => walkers.by_tables,
             Unwind::FramePointers => walkers.by_frame_pointers,
         };
-        let mut array = ProgramArray::try_from(take(&mut self.ebpf, walkers.array)?)?;
+        let mut array = take(&mut self.ebpf, walkers.array)?;
         for (index, program) in [(walker::WALK, walk), (walker::KEEP, walkers.keep)] {
-            array.set(index, &self.loaded(program)?, 0)?;
+            if let Some(multi) = &mut self.multi {
+                multi.set(&array, index, program)?;
+            } else {
+                let program = self.loaded(program)?;
+                ProgramArray::try_from(&mut array)?.set(index, &program, 0)?;
+            }
         }
         self.walkers.push(array);
         Ok(())
@@ -262,7 +285,7 @@ impl Bpf {
     }
 }
 
-pub(super) fn take(ebpf: &mut Ebpf, name: &str) -> Result<aya::maps::Map, LoadError> {
+pub(super) fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, LoadError> {
     ebpf.take_map(name)
         .ok_or_else(|| LoadError::Missing(name.to_owned()))
 }

@@ -5,6 +5,7 @@ mod batch;
 #[cfg(test)]
 mod frames_test;
 mod load;
+mod multi;
 mod object;
 mod pausable;
 mod processes;
@@ -14,7 +15,7 @@ mod tables;
 pub use attach::{AttachError, FaultEvents, Probe};
 pub use load::{Bpf, LoadError, Sizes, Walkers};
 pub use object::Memory;
-pub use pausable::{Link, Runs, remove};
+pub use pausable::{Kind, Link, Runs, TrapCounts, remove};
 pub use processes::Processes;
 pub use read::{NewStack, PendingBlock, StackEntry, descriptor, drain, drain_moves};
 pub use tables::Tables;

@@ -12,7 +12,7 @@ use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use unfreed_common::config::ended;
 
-use super::bound::{Cost, Gaps};
+use super::bound::{self, Cost, Gaps};
 use super::mappings::{FirstLook, Mappings};
 use super::view::{sizes, source};
 use super::{Progress, Recorded, Selection, Settings, Watcher};
@@ -139,7 +139,7 @@ impl<'a> Recording<'a> {
         let (mut source, symbols) = source(settings, kernel, &target)?;
         let first = FirstLook::at(pid, settings.unwind, symbols)?;
         let rows = first.rows(settings.footprint.rows);
-        let mut bpf = Bpf::load(sizes(settings, kernel, target.threads(), rows))?;
+        let mut bpf = bound::load(sizes(settings, kernel, target.threads(), rows))?;
         let bounded = settings.max_overhead().is_some();
         let cost = bounded.then(|| Cost::measure(&mut bpf)).transpose();
         let cost = cost.context("measuring what a probe costs")?;

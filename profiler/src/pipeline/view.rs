@@ -23,6 +23,7 @@ pub fn sizes(settings: &Settings, kernel: Kernel, threads: u32, rows: u32) -> Si
         new_stacks: settings.footprint.new_stacks,
         sampled: matches!(settings.what, What::Heap { sample: 1.., .. }),
         bounded: settings.max_overhead().is_some(),
+        at_once: settings.max_overhead().is_some(),
         memory: kernel.memory,
     }
 }

@@ -1,12 +1,14 @@
 //! Takes the probes away and brings them back, as the bound says.
 
-use std::thread::JoinHandle;
+use std::sync::Arc;
 
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
+use unfreed_common::config::Traps;
 
+use super::removal::{Removal, Seen};
 use super::{Bound, Cost, Reading, Step};
-use crate::bpf::Bpf;
+use crate::bpf::{Bpf, TrapCounts};
 use crate::profile::{Slices, Unwind};
 use crate::target::monotonic_now;
 
@@ -14,11 +16,18 @@ use crate::target::monotonic_now;
 pub struct Gaps {
     pid: u32,
     unwind: Unwind,
+    cost: Cost,
     bound: Bound,
-    clocks: Clocks,
+    counts: Arc<TrapCounts>,
+    /// The target's CPU time.
+    cpu: ClockId,
     /// The last reading: the target may be gone at the end.
     last: Reading,
-    removing: Option<JoinHandle<()>>,
+    removal: Option<Removal>,
+    /// What was counted while events counted, in the slices that are over.
+    recorded: Traps,
+    /// What was counted when the last slice began.
+    before: Traps,
 }
 
 impl Gaps {
@@ -30,52 +39,68 @@ impl Gaps {
         percent: f64,
         cost: Cost,
     ) -> anyhow::Result<Self> {
-        let clocks = Clocks::of(pid)?;
+        let cpu = clock_getcpuclockid(Pid::from_raw(pid.cast_signed()))?;
+        let counts = bpf.trap_counts();
+        let before = counts.read()?;
         let begin = Reading {
             time: monotonic_now(),
-            cpu: now(clocks.cpu)?,
-            user: now(clocks.user)?,
-            runs: bpf.runs()?,
+            cpu: now(cpu)?,
+            runs: bpf.runs(&before),
         };
         Ok(Self {
             pid,
             unwind,
-            bound: Bound::of(percent, cost, begin),
-            clocks,
+            cost,
+            bound: Bound::of(percent, cost, bpf.removes_at_once(), begin),
+            counts,
+            cpu,
             last: begin,
-            removing: None,
+            removal: None,
+            recorded: Traps::NONE,
+            before,
         })
     }
 
     /// To be asked often. True: the probes are about to come back, [`Gaps::resume`] is to be called.
     pub fn tick(&mut self, bpf: &mut Bpf) -> anyhow::Result<bool> {
-        let reading = self.read(bpf)?;
+        self.learn();
+        let (reading, _) = self.read(bpf)?;
         match self.bound.step(reading) {
             Step::GoOn => {}
             Step::Pause => {
                 bpf.set_recording(self.pid, self.unwind, false)?;
-                let now = self.read(bpf)?;
+                let (now, traps) = self.read(bpf)?;
                 self.bound.paused(now);
-                let links = bpf.pause();
-                // One after the other: those that wait for their turn are hit all the same, and not counted.
-                self.removing = Some(std::thread::spawn(|| drop(links)));
+                self.recorded.add(&traps.since(&self.before));
+                let seen = self.bound.is_to_learn().map(|turn| Seen {
+                    turn,
+                    counts: Arc::clone(&self.counts),
+                    recorded: self.recorded,
+                    cost: self.cost,
+                    cpu: self.cpu,
+                });
+                self.removal = Some(Removal::begin(bpf.pause(), seen));
             }
-            Step::Resume => return Ok(self.removing.as_ref().is_none_or(JoinHandle::is_finished)),
+            Step::Resume => return Ok(self.removal.is_none()),
         }
         Ok(false)
     }
 
     /// Brings the probes back.
     pub fn resume(&mut self, bpf: &mut Bpf) -> anyhow::Result<()> {
-        if let Some(removing) = self.removing.take() {
-            // It cannot panic, and has ended.
-            let _removed = removing.join();
-        }
         bpf.resume()?;
         bpf.set_recording(self.pid, self.unwind, true)?;
-        let now = self.read(bpf)?;
+        let (now, traps) = self.read(bpf)?;
         self.bound.resumed(now);
+        self.before = traps;
         Ok(())
+    }
+
+    /// Takes what was seen while probes were removed, when that is over.
+    fn learn(&mut self) {
+        if let Some(removal) = self.removal.take_if(|removal| removal.is_over()) {
+            self.bound.learn(removal.end());
+        }
     }
 
     /// What it has come to so far, as of the last reading.
@@ -86,41 +111,20 @@ impl Gaps {
     /// What it came to. Events do not count any more.
     pub fn end(mut self, bpf: &Bpf) -> Slices {
         // Probes that are on their way out need not be waited for.
-        let now = self.read(bpf).unwrap_or(self.last);
+        self.learn();
+        let now = self.read(bpf).map_or(self.last, |(now, _)| now);
         self.bound.slices(now)
     }
 
-    fn read(&mut self, bpf: &Bpf) -> anyhow::Result<Reading> {
+    fn read(&mut self, bpf: &Bpf) -> anyhow::Result<(Reading, Traps)> {
+        let traps = self.counts.read()?;
         self.last = Reading {
             time: monotonic_now(),
-            // The last ones, when it has ended.
-            cpu: now(self.clocks.cpu).unwrap_or(self.last.cpu),
-            user: now(self.clocks.user).unwrap_or(self.last.user),
-            runs: bpf.runs()?,
+            // The last one, when it has ended.
+            cpu: now(self.cpu).unwrap_or(self.last.cpu),
+            runs: bpf.runs(&traps),
         };
-        Ok(self.last)
-    }
-}
-
-/// The target's CPU time.
-struct Clocks {
-    /// All of it.
-    cpu: ClockId,
-    /// In user mode.
-    user: ClockId,
-}
-
-impl Clocks {
-    fn of(pid: u32) -> nix::Result<Self> {
-        // The lowest two bits say which of a process's clocks it is (include/linux/posix-timers_types.h).
-        const WHICH: libc::clockid_t = 3;
-        const USER: libc::clockid_t = 1;
-        let cpu = clock_getcpuclockid(Pid::from_raw(pid.cast_signed()))?;
-        let user = cpu.as_raw() & !WHICH | USER;
-        Ok(Self {
-            cpu,
-            user: ClockId::from_raw(user),
-        })
+        Ok((self.last, traps))
     }
 }
 

@@ -1,25 +1,29 @@
 //! A bound on what recording costs: its programs are counted, each is taken to cost what was measured on
 //! this machine, and when that is more than the share of the target's CPU time that was granted, the probes
-//! are taken away until it is not.
+//! are taken away until it is not. While they are, it is seen what they cost this target.
 
 mod gaps;
+mod own;
+mod removal;
 mod trap;
 
 use crate::bpf::Runs;
 use crate::profile::{Slice, Slices};
 pub use gaps::Gaps;
-pub use trap::Cost;
+use own::{Fit, Own, Phase};
+use trap::RECORDING;
+pub use trap::{Cost, load};
 
 /// How much more than granted may be spent before the probes are taken away, nanoseconds: to take them away
 /// and to bring them back costs, too.
 const SLACK: f64 = 50e6;
 
+/// The same where they go at once: many short slices tell more than a few long ones.
+const SHORT_SLACK: f64 = 20e6;
+
 /// Which part of what is granted is spent as far as it can be counted. The rest is for what cannot: probes being
 /// brought and taken away, and caches.
 const COUNTED: f64 = 0.6;
-
-/// Less time in user mode than this is too few ticks of the kernel's clock, nanoseconds.
-const LEAST_USER_TIME: f64 = 40e6;
 
 /// Where the target and the clocks are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,8 +32,6 @@ pub struct Reading {
     pub time: u64,
     /// CPU time of the target so far, nanoseconds.
     pub cpu: u64,
-    /// Of that, in user mode: probes take the kernel's time.
-    pub user: u64,
     /// How often programs have run so far.
     pub runs: Runs,
 }
@@ -50,32 +52,59 @@ pub enum Step {
 pub struct Bound {
     /// Which share of the target's own CPU time may be spent.
     granted: f64,
+    slack: f64,
     cost: Cost,
     begin: Reading,
     /// Since when it is recorded, if it is.
     since: Option<Reading>,
     /// Those that are over: where they began and ended.
     slices: Vec<(Reading, Reading)>,
+    /// The target's CPU time in them, nanoseconds, and what was counted.
+    over: (f64, Runs),
+    /// What was seen of the target while probes were removed.
+    own: Own,
+    fit: Option<Fit>,
 }
 
 impl Bound {
-    /// `percent` of the target's own CPU time may be spent. Recording begins now.
-    pub fn of(percent: f64, cost: Cost, begin: Reading) -> Self {
+    /// `percent` of the target's own CPU time may be spent. `at_once`: so do probes go. Recording begins now.
+    pub fn of(percent: f64, cost: Cost, at_once: bool, begin: Reading) -> Self {
         Self {
+            slack: if at_once { SHORT_SLACK } else { SLACK },
             granted: percent / 100.0,
             cost,
             begin,
             since: Some(begin),
             slices: Vec::new(),
+            over: (0.0, Runs::default()),
+            own: Own::default(),
+            fit: None,
         }
+    }
+
+    /// Whether the probes are to be removed so slowly that something can be seen of what they cost: at first, and now
+    /// and then. How often they were removed before.
+    pub fn is_to_learn(&self) -> Option<usize> {
+        const AT_FIRST: usize = 5;
+        const EACH: usize = 8;
+        let turn = self.slices.len();
+        (turn <= AT_FIRST || turn.is_multiple_of(EACH)).then_some(turn)
+    }
+
+    /// What was seen while probes were removed.
+    pub fn learn(&mut self, phases: impl IntoIterator<Item = Phase>) {
+        for phase in phases {
+            self.own.add(phase);
+        }
+        self.fit = self.own.fit();
     }
 
     /// What is to be done now.
     pub fn step(&self, now: Reading) -> Step {
-        let granted = self.granted * COUNTED * self.own(self.begin, now);
-        let credit = granted - self.spent(self.begin, now);
+        let Account { own, spent, .. } = self.account(now);
+        let credit = self.granted * COUNTED * own - spent;
         match self.since {
-            Some(_) if credit < -SLACK => Step::Pause,
+            Some(_) if credit < -self.slack => Step::Pause,
             None if credit >= 0.0 => Step::Resume,
             _ => Step::GoOn,
         }
@@ -85,6 +114,8 @@ impl Bound {
     pub fn paused(&mut self, now: Reading) {
         if let Some(since) = self.since.take() {
             self.slices.push((since, now));
+            self.over.0 += time(since, now);
+            self.over.1 += now.runs - since.runs;
         }
     }
 
@@ -97,15 +128,15 @@ impl Bound {
     pub fn slices(mut self, now: Reading) -> Slices {
         self.paused(now);
         let whole = matches!(self.slices[..], [slice] if slice == (self.begin, now));
-        let share = if whole { 1.0 } else { self.observed(now) };
-        // How the slices compare with each other is known exactly, by what was done in them.
-        let done = |(begin, end): &(Reading, Reading)| {
-            let done = runs(*begin, *end, |runs| runs.emulated + runs.single_stepped);
-            if done > 0.0 { done } else { 1.0 }
+        let account = self.account(now);
+        let share = if whole {
+            1.0
+        } else {
+            self.observed(now, account)
         };
+        // How the slices compare with each other is known exactly, by what was done in them.
+        let done = |&(begin, end): &(Reading, Reading)| calls(end.runs - begin.runs).max(1.0);
         let all: f64 = self.slices.iter().map(done).sum();
-        let own = self.own(self.begin, now);
-        let cost = self.spent(self.begin, now) / own.max(1.0);
         Slices {
             slices: self
                 .slices
@@ -115,83 +146,105 @@ impl Bound {
                     share: share * done(slice) / all,
                 })
                 .collect(),
-            cost,
+            cost: account.spent / account.own.max(1.0),
             granted: self.granted,
         }
     }
 
     /// Which share of what the target did was observed, in slices with gaps between them.
-    fn observed(&self, now: Reading) -> f64 {
-        let sum = |of: &dyn Fn(Reading, Reading) -> f64| {
-            let parts = self.slices.iter().map(|&(begin, end)| of(begin, end));
-            (parts.sum::<f64>(), of(self.begin, now))
+    fn observed(&self, now: Reading, account: Account) -> f64 {
+        if account.own > 0.0 {
+            return account.recorded / account.own;
+        }
+        let time = |from: Reading, to: Reading| to.time.saturating_sub(from.time) as f64;
+        let all = time(self.begin, now);
+        let slices: f64 = self.slices.iter().map(|&(from, to)| time(from, to)).sum();
+        if all > 0.0 { slices / all } else { 1.0 }
+    }
+
+    /// Up to now.
+    fn account(&self, now: Reading) -> Account {
+        let (mut cpu, mut recorded) = self.over;
+        if let Some(since) = self.since {
+            cpu += time(since, now);
+            recorded += now.runs - since.runs;
+        }
+        let all = time(self.begin, now);
+        let others = now.runs - self.begin.runs - recorded;
+        let (in_slices, between) = if let Some(fit) = self.fit {
+            // With programs that do more than those it was learnt with.
+            let own = (fit.call * calls(recorded)).min(cpu);
+            (cpu - own, fit.probes * self.cost.on_ourselves(others))
+        } else {
+            let cost = |runs| RECORDING * self.cost.on_ourselves(runs);
+            (cost(recorded).min(cpu), cost(others))
         };
-        // It does less while it is recorded, and takes as much longer for it, mostly in the kernel. (Its CPU time
-        // less what was spent would be the difference of two large numbers, of which one is estimated.)
-        let (user, all) = sum(&|from, to| self.user(from, to));
-        if user >= LEAST_USER_TIME {
-            return (user / all).min(1.0);
+        let spent = in_slices + between;
+        Account {
+            own: (all - spent).max(0.0),
+            recorded: cpu - in_slices,
+            spent,
         }
-        // Of too few ticks nothing can be said. By all of its CPU time the share is too large, and what it
-        // stands for too little: a lower bound.
-        let (cpu, all) = sum(&|from, to| to.cpu.saturating_sub(from.cpu) as f64);
-        if cpu > 0.0 {
-            return cpu / all;
-        }
-        let (time, all) = sum(&|from, to| to.time.saturating_sub(from.time) as f64);
-        if time > 0.0 { time / all } else { 1.0 }
-    }
-
-    fn spent(&self, from: Reading, to: Reading) -> f64 {
-        runs(from, to, |runs| runs.emulated) * self.cost.emulated
-            + runs(from, to, |runs| runs.single_stepped) * self.cost.single_stepped
-    }
-
-    /// Time in user mode without what of the probes' counts as such.
-    fn user(&self, from: Reading, to: Reading) -> f64 {
-        let user = to.user.saturating_sub(from.user) as f64;
-        (user - runs(from, to, |runs| runs.emulated + runs.single_stepped) * self.cost.in_user_mode)
-            .max(0.0)
-    }
-
-    /// CPU time without what was spent.
-    fn own(&self, from: Reading, to: Reading) -> f64 {
-        let cpu = to.cpu.saturating_sub(from.cpu) as f64;
-        (cpu - self.spent(from, to)).max(0.0)
     }
 }
 
-fn runs(from: Reading, to: Reading, of: fn(Runs) -> u64) -> f64 {
-    of(to.runs).saturating_sub(of(from.runs)) as f64
+/// CPU time of a target since the recording began: nanoseconds.
+#[derive(Debug, Clone, Copy)]
+struct Account {
+    /// Its own.
+    own: f64,
+    /// Of that, what was recorded.
+    recorded: f64,
+    /// What recording cost.
+    spent: f64,
+}
+
+fn time(from: Reading, to: Reading) -> f64 {
+    to.cpu.saturating_sub(from.cpu) as f64
+}
+
+/// Of all functions that are probed.
+fn calls(runs: Runs) -> f64 {
+    (runs.emulated + runs.single_stepped) as f64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bpf::Kind;
 
     impl Cost {
         fn each(cost: f64) -> Self {
             Self {
                 emulated: cost,
                 single_stepped: cost,
-                in_user_mode: 0.0,
+                returning: cost,
             }
         }
     }
 
+    fn emulated(runs: u64) -> Runs {
+        Runs {
+            emulated: runs,
+            ..Runs::default()
+        }
+    }
+
     /// A program that would do `rate` runs a second, on one processor, for `seconds`; what it comes to.
-    fn run(rate: f64, cost: f64, percent: f64, seconds: f64) -> Slices {
+    /// `expected`: what a run is taken to cost, of which it costs `cost`.
+    fn run(rate: f64, cost: f64, expected: f64, seconds: f64) -> Slices {
         const TICK: f64 = 20e6;
         let reading = |time: f64, runs: f64| Reading {
             time: time as u64,
             cpu: time as u64,
-            user: (time - runs * cost) as u64,
-            runs: Runs {
-                emulated: runs as u64,
-                single_stepped: 0,
-            },
+            runs: emulated(runs as u64),
         };
-        let mut bound = Bound::of(percent, Cost::each(cost), Reading::default());
+        let mut bound = Bound::of(
+            5.0,
+            Cost::each(expected / RECORDING),
+            false,
+            Reading::default(),
+        );
         let (mut time, mut runs) = (0.0, 0.0);
         while time < seconds * 1e9 {
             time += TICK;
@@ -202,7 +255,15 @@ mod tests {
             let now = reading(time, runs);
             match bound.step(now) {
                 Step::GoOn => {}
-                Step::Pause => bound.paused(now),
+                Step::Pause => {
+                    bound.paused(now);
+                    // With both probes, and with one of them.
+                    let probes = [1, 2].map(|place| ((place, Kind::Emulated), 0.5, expected));
+                    bound.learn([0..2, 0..1, 1..2].map(|there| Phase {
+                        time: 1e9 / rate + cost * 0.5 * there.len() as f64,
+                        probes: probes[there].to_vec(),
+                    }));
+                }
                 Step::Resume => bound.resumed(now),
             }
         }
@@ -211,7 +272,7 @@ mod tests {
 
     #[test]
     fn what_costs_little_is_recorded_all_the_time() {
-        let slices = run(10_000.0, 1000.0, 5.0, 60.0);
+        let slices = run(10_000.0, 1000.0, 1000.0, 60.0);
         assert_eq!(slices.slices.len(), 1);
         assert!(slices.is_whole());
         assert!((slices.cost - 0.01).abs() < 1e-3, "{slices:?}");
@@ -220,37 +281,37 @@ mod tests {
     #[test]
     fn what_costs_much_is_recorded_now_and_then() {
         for rate in [200_000.0, 1e6, 4e6] {
-            let slices = run(rate, 500.0, 5.0, 60.0);
-            assert!(slices.slices.len() > 3, "{slices:?}");
-            assert!((0.025..0.037).contains(&slices.cost), "{rate}: {slices:?}");
-            let expected = 0.05 * COUNTED / (rate * 500e-9);
-            assert!(
-                (slices.share() / expected - 1.0).abs() < 0.15,
-                "{rate}: {slices:?}"
-            );
+            // Whatever it was taken to be.
+            for expected in [300.0, 500.0, 700.0] {
+                let slices = run(rate, 500.0, expected, 60.0);
+                assert!(slices.slices.len() > 3, "{slices:?}");
+                assert!((0.025..0.037).contains(&slices.cost), "{rate}: {slices:?}");
+                let expected = 0.05 * COUNTED / (rate * 500e-9);
+                assert!(
+                    (slices.share() / expected - 1.0).abs() < 0.15,
+                    "{rate}: {slices:?}"
+                );
+            }
         }
     }
 
     #[test]
-    fn too_few_ticks_are_no_reason_for_a_large_number() {
+    fn the_last_slice_tells_nothing_of_what_is_unfreed() {
         let reading = |time, runs| Reading {
             time,
             cpu: time,
-            user: 0,
-            runs: Runs {
-                emulated: runs,
-                single_stepped: 0,
-            },
+            runs: emulated(runs),
         };
-        let mut bound = Bound::of(5.0, Cost::each(500.0), reading(0, 0));
+        let mut bound = Bound::of(5.0, Cost::each(200.0 / RECORDING), false, reading(0, 0));
         bound.paused(reading(100_000_000, 300_000));
-        bound.resumed(reading(300_000_000, 350_000));
-        let slices = bound.slices(reading(400_000_000, 450_000));
-        assert!((slices.share() - 0.5).abs() < 1e-9, "{slices:?}");
+        bound.resumed(reading(220_000_000, 300_000));
+        let slices = bound.slices(reading(260_000_000, 400_000));
+        // It did 40 ms of its own in the first one, 20 in the second, 120 between.
+        assert!((slices.share() - 60.0 / 180.0).abs() < 1e-9, "{slices:?}");
         // Three quarters of what was done in slices was done in the first one.
         let (before, share) = slices.telling();
-        assert_eq!(before, 300_000_000);
-        assert!((share - 0.375).abs() < 1e-9, "{slices:?}");
+        assert_eq!(before, 220_000_000);
+        assert!((share - 0.25).abs() < 1e-9, "{slices:?}");
     }
 
     #[test]
@@ -259,7 +320,7 @@ mod tests {
             time,
             ..Reading::default()
         };
-        let mut bound = Bound::of(5.0, Cost::each(500.0), reading(0));
+        let mut bound = Bound::of(5.0, Cost::each(500.0), false, reading(0));
         assert_eq!(bound.step(reading(1_000)), Step::GoOn);
         bound.paused(reading(1_000));
         assert_eq!(bound.step(reading(3_000)), Step::Resume);

@@ -5,69 +5,87 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use nix::time::ClockId;
-use nix::unistd::gettid;
 
-use crate::bpf::{Bpf, Probe};
+use crate::bpf::{Bpf, Kind, Probe, Runs, Sizes};
 use crate::check;
 
-/// CPU time to measure for: some hundred ticks of the kernel's clock, by which it tells user mode from kernel
-/// mode.
-const LONG: f64 = 800e6;
+/// CPU time to measure for, nanoseconds.
+const MEASURED: f64 = 20e6;
 
-/// The same where the difference does not matter, or cannot be seen for the size of the whole.
-const SHORT: f64 = 20e6;
+/// Our executable.
+const OURSELVES: &str = "/proc/self/exe";
 
 /// How often the probed function is called between two looks at the clock.
 const CALLS: u32 = 1_000;
 
 /// What a probe costs in a program, in units of what it costs here, where its program does nothing and nothing else
 /// is in the caches: 1.44 was measured of two and a half million pairs of malloc and free a second.
-const RECORDING: f64 = 1.5;
+pub(super) const RECORDING: f64 = 1.5;
 
-/// What each run of a program costs, its trap included.
+/// What each run of a program that does nothing costs, its trap included: nanoseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Cost {
-    /// Where the kernel emulates the instruction under the probe: nanoseconds.
+    /// Where the kernel emulates the instruction under the probe.
     pub emulated: f64,
     /// Where it single-steps it.
     pub single_stepped: f64,
-    /// How much of either the kernel takes for user mode: the clock does not tick while interrupts are off, but
-    /// as soon as they are on again, which may be there.
-    pub in_user_mode: f64,
+    /// On a function's return: what has to be done for it at the entry included.
+    pub returning: f64,
 }
 
-/// Nanoseconds of a thread's CPU time.
-#[derive(Debug, Clone, Copy)]
-struct Time {
-    all: f64,
-    user: f64,
+/// Loads the programs, with links that go at once if this kernel has them.
+pub fn load(sizes: Sizes) -> anyhow::Result<Bpf> {
+    let mut bpf = Bpf::load(sizes)?;
+    let probe = Probe::nothing(check::own_offset(probed as *const () as u64)?);
+    if sizes.at_once && !bpf.links_go_at_once(probe, Path::new(OURSELVES)) {
+        bpf = Bpf::load(Sizes {
+            at_once: false,
+            ..sizes
+        })?;
+    }
+    Ok(bpf)
 }
 
 impl Cost {
-    /// Measures both. Nothing is recorded yet.
+    /// Measures each. Nothing is recorded yet.
     pub fn measure(bpf: &mut Bpf) -> anyhow::Result<Self> {
-        let clocks = [ClockId::CLOCK_THREAD_CPUTIME_ID, user_time_of_this_thread()];
         let pid = NonZeroU32::new(std::process::id()).context("our process id")?;
-        let path = Path::new("/proc/self/exe");
+        let path = Path::new(OURSELVES);
         let offset = check::own_offset(probed as *const () as u64)?;
-        let bare = time_calls(clocks, SHORT)?;
-        let both = {
+        let bare = time_calls()?;
+        let (entry, both) = {
             let _entry = bpf.link(Probe::nothing(offset), path, pid)?;
-            let _return = bpf.link(Probe::returns(offset), path, pid)?;
-            time_calls(clocks, LONG)?
+            let entry = time_calls()?;
+            let _return = bpf.link(Probe::nothing_on_return(offset), path, pid)?;
+            (entry, time_calls()?)
         };
         let stepped = {
             let probe = Probe::nothing(offset + FIRST_LENGTH);
             let _link = bpf.link(probe, path, pid)?;
-            time_calls(clocks, SHORT)?
+            time_calls()?
         };
-        // Of a call with two probes.
-        let added = |time: Time| (time.all - bare.all).max(1.0);
         Ok(Self {
-            emulated: added(both) / 2.0 * RECORDING,
-            single_stepped: added(stepped) * RECORDING,
-            in_user_mode: (both.user - bare.all).max(0.0) / 2.0,
+            emulated: (entry - bare).max(1.0),
+            single_stepped: (stepped - bare).max(1.0),
+            returning: (both - entry).max(1.0),
         })
+    }
+
+    /// What these cost on ourselves.
+    pub fn on_ourselves(&self, runs: Runs) -> f64 {
+        let cost = |kind, runs| self.of_one(kind) * runs as f64;
+        cost(Kind::Emulated, runs.emulated + runs.walks)
+            + cost(Kind::SingleStepped, runs.single_stepped)
+            + cost(Kind::Return, runs.returns)
+    }
+
+    /// What one of this kind costs.
+    pub fn of_one(&self, kind: Kind) -> f64 {
+        match kind {
+            Kind::Emulated => self.emulated,
+            Kind::SingleStepped => self.single_stepped,
+            Kind::Return => self.returning,
+        }
     }
 }
 
@@ -91,12 +109,11 @@ extern "C" fn probed(_: u64) {
     std::arch::naked_asm!("nop", "mov x9, x0", "ret");
 }
 
-/// What a call takes, measured for about so many nanoseconds. `clocks`: all of this thread's CPU time, and that
-/// in user mode.
-fn time_calls(clocks: [ClockId; 2], nanoseconds: f64) -> anyhow::Result<Time> {
-    let now = || -> anyhow::Result<[f64; 2]> {
-        let [all, user] = clocks.map(|clock| super::gaps::now(clock).context("reading a clock"));
-        Ok([all? as f64, user? as f64])
+/// What a call takes: nanoseconds of CPU time.
+fn time_calls() -> anyhow::Result<f64> {
+    let now = || {
+        let time = super::gaps::now(ClockId::CLOCK_THREAD_CPUTIME_ID);
+        anyhow::Ok(time.context("reading a clock")? as f64)
     };
     let begin = now()?;
     let mut calls = 0.0;
@@ -106,19 +123,8 @@ fn time_calls(clocks: [ClockId; 2], nanoseconds: f64) -> anyhow::Result<Time> {
         }
         calls += f64::from(CALLS);
         let end = now()?;
-        if end[0] - begin[0] >= nanoseconds {
-            return Ok(Time {
-                all: (end[0] - begin[0]) / calls,
-                user: (end[1] - begin[1]) / calls,
-            });
+        if end - begin >= MEASURED {
+            return Ok((end - begin) / calls);
         }
     }
-}
-
-/// The clock of this thread's time in user mode.
-fn user_time_of_this_thread() -> ClockId {
-    // A thread's clocks have the third bit set; the lowest two say which (include/linux/posix-timers_types.h).
-    const OF_THREAD: libc::clockid_t = 4;
-    const USER: libc::clockid_t = 1;
-    ClockId::from_raw(!gettid().as_raw() << 3 | OF_THREAD | USER)
 }
