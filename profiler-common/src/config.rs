@@ -23,7 +23,7 @@ pub struct Control {
 /// How many places [`Traps`] tells apart.
 pub const TRAP_PLACES: usize = 512;
 
-/// How often programs of uprobes ran, whether events counted or not.
+/// How often programs of uprobes ran, whether events counted or not; and what they saw while events counted.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Traps {
@@ -33,6 +33,10 @@ pub struct Traps {
     pub returns: u64,
     /// Those that entries went on in, to walk a stack.
     pub walks: u64,
+    /// Blocks that were taken.
+    pub taken: u64,
+    /// Blocks that were given back, those among them that were taken before, or in a gap.
+    pub given_back: u64,
 }
 
 impl Traps {
@@ -41,6 +45,8 @@ impl Traps {
         sites: [0; TRAP_PLACES],
         returns: 0,
         walks: 0,
+        taken: 0,
+        given_back: 0,
     };
 
     /// Adds these.
@@ -50,6 +56,14 @@ impl Traps {
         }
         self.returns += other.returns;
         self.walks += other.walks;
+        self.taken += other.taken;
+        self.given_back += other.given_back;
+    }
+
+    /// Blocks that were taken less those that were given back.
+    #[must_use]
+    pub fn net(&self) -> i64 {
+        self.taken.wrapping_sub(self.given_back).cast_signed()
     }
 
     /// What has come since these were counted.
@@ -61,6 +75,8 @@ impl Traps {
         }
         since.returns -= before.returns;
         since.walks -= before.walks;
+        since.taken -= before.taken;
+        since.given_back -= before.given_back;
         since
     }
 }

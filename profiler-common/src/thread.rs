@@ -225,6 +225,10 @@ pub struct Thread {
     pub interrupted_count: u64,
     /// Calls nested in `call` so far.
     pub nested: u64,
+    /// Where gaps may be: the address that was given back last,
+    pub given_back: u64,
+    /// and the [`Control::since`](crate::config::Control::since) of then.
+    pub given_back_since: u64,
     /// Sampling: as [`Sampler::until`], of a thread that has no [`Sampler`].
     pub until: u64,
     /// Return addresses that return probes have replaced, the outermost first, nested calls included.

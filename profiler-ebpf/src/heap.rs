@@ -16,7 +16,7 @@ use crate::machine::Registers;
 use crate::maps::WALKERS;
 use crate::sampler::{self, Verdict};
 use crate::track::Entry;
-use crate::{frame_pointer, live, process, stack, thread, track, unwind};
+use crate::{frame_pointer, gaps, live, process, stack, thread, track, unwind};
 
 /// `f(size, ..) -> block`
 #[uprobe]
@@ -149,12 +149,12 @@ pub fn heap_free(ctx: ProbeContext) -> u32 {
             padding: 0,
             address,
         };
-        if !live::give_back(&key)
-            && live::may_hold(address)
-            && track::is_back(tgid, regs.stack_pointer(), address)
+        let mut known = live::give_back(&key);
+        if !known && live::may_hold(address) && track::is_back(tgid, regs.stack_pointer(), address)
         {
-            let _freed = live::give_back(&key);
+            known = live::give_back(&key);
         }
+        gaps::count_given_back(address, known);
     }
     0
 }

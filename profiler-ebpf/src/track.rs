@@ -14,7 +14,7 @@ use crate::loss::{lost, noted};
 use crate::machine::{Registers, slot_holds};
 use crate::maps::SAMPLING;
 use crate::window::read_word;
-use crate::{live, memo, sampler, trampoline};
+use crate::{gaps, live, memo, sampler, trampoline};
 
 /// How far below a pending call's frame a nested call's frame can be. Further away is another stack
 /// (a coroutine's, a signal stack).
@@ -300,11 +300,15 @@ fn taken(tgid: u32, thread: &mut Thread, address: u64) {
         }
         _ => memo::taken(memo::of(thread), stack, size),
     }
+    gaps::count_taken();
     live::take(&thread.key, &thread.block);
 }
 
 #[inline(always)]
 fn old_given_back(thread: &mut Thread) {
+    if thread.call.argument != 0 {
+        gaps::count_given_back(thread.call.argument, thread.call.has_old != 0);
+    }
     if thread.call.has_old != 0 {
         live::give_back_aside(thread.call.argument, thread.call.old.size);
     }

@@ -33,6 +33,8 @@ pub enum Warning {
     Gaps {
         /// How often.
         slices: usize,
+        /// How many blocks are unfreed at least, if that is known.
+        at_least: Option<u64>,
     },
     /// The kernel has a mistake that recording can run into.
     Kernel(&'static str),
@@ -87,18 +89,28 @@ impl fmt::Display for Warning {
                  `unfreed pages` still sees their memory"
             ),
             Self::Kernel(words) => f.write_str(words),
-            Self::Gaps { slices: 1 } => f.write_str(
+            Self::Gaps { slices: 1, .. } => f.write_str(
                 "the bound on overhead was reached, and the rest of the recording was too short to go on: what was \
                  live then is shown as unfreed, given back since or not; record for longer, or with a larger \
                  --max-overhead",
             ),
-            Self::Gaps { slices } => write!(
-                f,
-                "to keep within the bound on overhead the target was recorded in {slices} slices: what was given back \
-                 in a gap is shown as unfreed until its address is seen to be freed or handed out again, so blocks \
-                 that live longer than a slice, but not for ever, can be shown many times over; record for longer, or \
-                 with --sample instead, which has no gaps"
-            ),
+            Self::Gaps { slices, at_least } => {
+                write!(
+                    f,
+                    "to keep within the bound on overhead the target was recorded in {slices} slices: what was given \
+                     back in a gap is shown as unfreed until its address is seen to be freed or handed out again, so \
+                     blocks that live longer than a slice, but not for ever, can be shown many times over: what is \
+                     shown is an upper bound"
+                )?;
+                if let Some(at_least) = at_least {
+                    write!(
+                        f,
+                        "; at least {at_least} blocks are unfreed, all stacks together: so many more were taken than \
+                         given back"
+                    )?;
+                }
+                f.write_str("; record for longer, or with --sample instead, which has no gaps")
+            }
             Self::LateModule { module } => write!(
                 f,
                 "{module} defines an allocator and was loaded during the recording: what it \

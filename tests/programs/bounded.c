@@ -1,5 +1,5 @@
 /* Two million pairs of malloc and free a second, and a leak. Others live for a while: some for microseconds,
- * some for milliseconds.
+ * some for milliseconds; with an argument, ten times as many as are leaked for half a second.
  *
  * Answers each line on stdin with the pairs so far, the nanoseconds of CPU time that they took, and the bytes and
  * blocks that have leaked. */
@@ -15,7 +15,7 @@
 #define KEEP(value) __asm__ volatile("" : "+r"(value) : : "memory")
 
 /* What a pair's worth of other work takes: about 0.4 us. */
-enum { WORK = 1400, LEAK_EVERY = 500, SHORT = 20, LONG = 100 };
+enum { WORK = 1400, LEAK_EVERY = 500, RING_EVERY = 50, SHORT = 20, LONG = 100, RING = 20000 };
 
 static atomic_ulong pairs, leaked, leaked_bytes;
 
@@ -40,14 +40,25 @@ SITE void *site_long(size_t size)
     return block;
 }
 
-static void *work(void *unused)
+SITE void *site_ring(size_t size)
 {
-    static void *lives_short[SHORT], *lives_long[LONG];
-    (void)unused;
+    void *block = malloc(size);
+    KEEP(block);
+    return block;
+}
+
+static void *work(void *ring)
+{
+    static void *lives_short[SHORT], *lives_long[LONG], *in_ring[RING];
     for (size_t n = 0;; n++) {
         void **slot = n % 64 ? &lives_short[n % SHORT] : &lives_long[n / 64 % LONG];
         free(*slot);
         *slot = n % 64 ? site_short(48 + n % 7) : site_long(100);
+        if (ring && n % RING_EVERY == 1) {
+            void **slot = &in_ring[n / RING_EVERY % RING];
+            free(*slot);
+            *slot = site_ring(100);
+        }
         if (n % LEAK_EVERY == 0) {
             size_t size = 1000 + n % 13;
             void *block = site_leak(size);
@@ -62,11 +73,11 @@ static void *work(void *unused)
     return NULL;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     pthread_t worker;
     clockid_t clock;
-    if (pthread_create(&worker, NULL, work, NULL) != 0 || pthread_getcpuclockid(worker, &clock) != 0) {
+    if (pthread_create(&worker, NULL, work, argc > 1 ? argv[1] : NULL) != 0 || pthread_getcpuclockid(worker, &clock) != 0) {
         return 1;
     }
     puts("ready");

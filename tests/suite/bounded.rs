@@ -1,5 +1,6 @@
 //! `--max-overhead`: the target keeps its speed, and the leak is found all the same.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,8 +13,12 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// How long the program is recorded: its bound is reached at once.
 const RECORDED: Duration = Duration::from_secs(30);
 
+/// Each takes a whole processor: one at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// The program, and how it is asked.
 struct Bounded {
+    _alone: MutexGuard<'static, ()>,
     child: Owned,
     lines: Lines,
 }
@@ -25,19 +30,26 @@ struct Said {
     /// CPU time, seconds: what others take from it does not count.
     cpu: f64,
     leaked_bytes: f64,
+    leaked: f64,
 }
 
 impl Bounded {
-    fn start() -> Result<Self> {
+    fn start(arguments: &[&str]) -> Result<Self> {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let path = build::program("bounded", Linkage::Dynamic)?;
         let mut command = std::process::Command::new(path);
         command
+            .args(arguments)
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped());
         let mut child = Owned::spawn(&mut command)?;
         let lines = Lines::of(child.child().stdout.take().context("its output")?);
         ensure!(lines.next(LIMIT)?.as_deref() == Some("ready"), "not ready");
-        Ok(Self { child, lines })
+        Ok(Self {
+            _alone: alone,
+            child,
+            lines,
+        })
     }
 
     fn ask(&mut self) -> Result<Said> {
@@ -46,13 +58,14 @@ impl Bounded {
         stdin.write_all(b"?\n")?;
         let line = self.lines.next(LIMIT)?.context("it has ended")?;
         let numbers: Vec<f64> = line.split(' ').filter_map(|it| it.parse().ok()).collect();
-        let [pairs, cpu, leaked_bytes, _] = numbers[..] else {
+        let [pairs, cpu, leaked_bytes, leaked] = numbers[..] else {
             anyhow::bail!("it said {line:?}");
         };
         Ok(Said {
             pairs,
             cpu: cpu / 1e9,
             leaked_bytes,
+            leaked,
         })
     }
 
@@ -72,7 +85,7 @@ impl Said {
 
 #[test]
 fn the_target_keeps_its_speed_and_the_leak_is_found() -> Result<()> {
-    let mut program = Bounded::start()?;
+    let mut program = Bounded::start(&[])?;
     let before = program.speed(Duration::from_secs(3))?;
     let unfreed = Unfreed::heap(program.child.pid(), &["--max-overhead", "5"])?;
     let begin = program.ask()?;
@@ -88,7 +101,7 @@ fn the_target_keeps_its_speed_and_the_leak_is_found() -> Result<()> {
         .observed
         .context("the JSON does not say what was observed")?;
     println!("{before:.0} pairs/s, then {kept:.3} of it; {observed:?}");
-    ensure!(alone > 1e6, "{alone} pairs/s: too few");
+    ensure!(alone > 3e5, "{alone} pairs/s: too few");
     // Recorded all the time it keeps a fifth. How much exactly is no matter of a test: others on the machine make
     // it slower to take the probes away.
     ensure!(kept >= 0.6, "{kept} of {alone} pairs/s");
@@ -112,11 +125,47 @@ fn the_target_keeps_its_speed_and_the_leak_is_found() -> Result<()> {
     );
     let estimate = sites["site_leak"].bytes as f64 / (end.leaked_bytes - begin.leaked_bytes);
     println!("{estimate:.2} of what has leaked; {sites:?}");
-    // Time in user mode is counted in ticks of the kernel's clock, of which there are some ten in a slice.
+    // What the target's own work takes is a small difference, seen in some hundred milliseconds of a busy machine.
     ensure!(
-        (0.02..5.0).contains(&estimate),
+        (0.2..5.0).contains(&estimate),
         "{estimate} of what has leaked: {sites:?}"
     );
+    Ok(())
+}
+
+/// Blocks that live for half a second are given back in gaps, and shown many times over. That they are given back is seen
+/// in the slices all the same, of others that were taken before.
+#[test]
+fn what_circulates_is_not_growth() -> Result<()> {
+    let mut program = Bounded::start(&["ring"])?;
+    // Until the ring is full.
+    std::thread::sleep(Duration::from_secs(3));
+    let unfreed = Unfreed::heap(program.child.pid(), &["--max-overhead", "5"])?;
+    let begin = program.ask()?;
+    std::thread::sleep(RECORDED);
+    let end = program.ask()?;
+    let recording = unfreed.stop()?;
+    let report = &recording.report;
+    let observed = report.observed.context("what was observed")?;
+    let growth = observed.growth.context("the growth")?;
+    let leaked = end.leaked - begin.leaked;
+    let (sites, _) = report.by_site();
+    println!("{leaked} leaked; {observed:?}; {sites:?}");
+    ensure!(report.lost().count() == 0, "{:?}", report.losses);
+    // How much was observed is known no better than that.
+    ensure!(
+        (0.2..5.0).contains(&(growth.count / leaked)),
+        "{growth:?} of {leaked}"
+    );
+    // But is the same for both.
+    let [leak, ring] = ["site_leak", "site_ring"].map(|site| sites[site].count as f64);
+    ensure!(
+        (0.8..1.2).contains(&(growth.count / leak)),
+        "{growth:?}, and of the leak {leak} are shown"
+    );
+    ensure!(ring > 2.0 * leak, "{sites:?}");
+    let said = |it: &String| it.contains("upper bound") && it.contains("at least");
+    ensure!(report.warnings.iter().any(said), "{:?}", report.warnings);
     Ok(())
 }
 

@@ -59,6 +59,17 @@ pub struct Observed {
     pub slices: usize,
     /// What recording cost, in units of the target's CPU time.
     pub cost: f64,
+    /// Blocks that were taken less those that were given back.
+    pub growth: Option<Growth>,
+}
+
+/// An estimate.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub struct Growth {
+    /// Blocks.
+    pub count: f64,
+    /// Its standard error.
+    pub error: f64,
 }
 
 /// One stack and its weight.

@@ -155,6 +155,11 @@ impl Bpf {
         Arc::clone(&self.traps)
     }
 
+    /// Blocks that were taken less those that were given back; `None`: not every block is recorded.
+    pub fn net(&self, traps: &Traps) -> Option<i64> {
+        (!self.sampled).then(|| traps.net())
+    }
+
     /// These by what they cost.
     pub fn runs(&self, traps: &Traps) -> Runs {
         let slow = self

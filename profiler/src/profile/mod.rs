@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use diff::{Change, Diff, Side};
 pub use pages::{ByKind, GivenBackLazily, Kind, Reconciliation, Resident};
-pub use slices::{Slice, Slices};
+pub use slices::{Growth, Slice, Slices};
 pub use stack::{Frame, Stack, Walk, Weight};
 pub use unwinding::{Unwind, Unwinding};
 

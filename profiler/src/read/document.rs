@@ -88,6 +88,8 @@ struct SampledEntry {
 
 #[derive(serde::Deserialize)]
 struct ObservedEntry {
+    #[serde(default)]
+    error: f64,
     cost: f64,
     granted: f64,
     each: Vec<SliceEntry>,
@@ -97,6 +99,7 @@ struct ObservedEntry {
 struct SliceEntry {
     begin: u64,
     share: f64,
+    net: Option<i64>,
 }
 
 #[derive(serde::Deserialize)]
@@ -271,8 +274,9 @@ fn slices(observed: ObservedEntry) -> anyhow::Result<Slices> {
         slices: observed
             .each
             .into_iter()
-            .map(|SliceEntry { begin, share }| Slice { begin, share })
+            .map(|SliceEntry { begin, share, net }| Slice { begin, share, net })
             .collect(),
+        error: observed.error,
         cost: observed.cost,
         granted: observed.granted,
     })

@@ -16,8 +16,8 @@ use serde::Serialize;
 use serde::ser::Serializer;
 
 use crate::profile::{
-    Module, Process, ProcessMemory, Profile, Sampled, Slice, Slices, Stack, Totals, Unwinding,
-    Weight,
+    Growth, Module, Process, ProcessMemory, Profile, Sampled, Slice, Slices, Stack, Totals,
+    Unwinding, Weight,
 };
 use crate::warning::Warning;
 
@@ -118,10 +118,20 @@ struct SampledEntry {
 #[derive(Serialize)]
 struct ObservedEntry {
     share: f64,
+    error: f64,
     slices: usize,
     cost: f64,
     granted: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    growth: Option<GrowthEntry>,
     each: Vec<SliceEntry>,
+}
+
+/// Blocks that were taken less those that were given back.
+#[derive(Serialize)]
+struct GrowthEntry {
+    count: f64,
+    error: f64,
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`, and the share of what the target did.
@@ -129,6 +139,8 @@ struct ObservedEntry {
 struct SliceEntry {
     begin: u64,
     share: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    net: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -271,19 +283,26 @@ fn document(profile: &Profile) -> Document<'_> {
 
 fn observed(slices: &Slices) -> ObservedEntry {
     let share = slices.share();
+    let growth = slices.growth();
     let Slices {
+        error,
         cost,
         granted,
         slices,
     } = slices;
     ObservedEntry {
         share,
+        error: *error,
         slices: slices.len(),
         cost: *cost,
         granted: *granted,
+        growth: growth.map(|Growth { blocks, error }| GrowthEntry {
+            count: blocks,
+            error,
+        }),
         each: slices
             .iter()
-            .map(|&Slice { begin, share }| SliceEntry { begin, share })
+            .map(|&Slice { begin, share, net }| SliceEntry { begin, share, net })
             .collect(),
     }
 }

@@ -61,10 +61,15 @@ pub fn observed(profile: &Profile) -> Option<String> {
     if slices.is_whole() {
         return Some(format!("all of what it did, {cost}"));
     }
+    let growth = slices.growth().map(|growth| {
+        let at_least = human::counted(growth.at_least(), "block");
+        format!(", of what is unfreed an upper bound: at least {at_least} are")
+    });
     Some(format!(
-        "{} of what it did, in {}, {cost}; all numbers are estimates",
+        "{} of what it did, in {}, {cost}; all numbers are estimates{}",
         percent(slices.share()),
         human::counted(slices.slices.len() as u64, "slice"),
+        growth.unwrap_or_default()
     ))
 }
 

@@ -46,6 +46,7 @@ impl Gaps {
             time: monotonic_now(),
             cpu: now(cpu)?,
             runs: bpf.runs(&before),
+            net: bpf.net(&before),
         };
         Ok(Self {
             pid,
@@ -123,6 +124,7 @@ impl Gaps {
             // The last one, when it has ended.
             cpu: now(self.cpu).unwrap_or(self.last.cpu),
             runs: bpf.runs(&traps),
+            net: bpf.net(&traps),
         };
         Ok((self.last, traps))
     }

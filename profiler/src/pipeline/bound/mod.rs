@@ -25,6 +25,10 @@ const SHORT_SLACK: f64 = 20e6;
 /// brought and taken away, and caches.
 const COUNTED: f64 = 0.6;
 
+/// How far the share that is observed may be off, in units of itself, where nothing was seen of what probes cost the
+/// target.
+const UNSEEN: f64 = 0.5;
+
 /// Where the target and the clocks are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reading {
@@ -34,6 +38,9 @@ pub struct Reading {
     pub cpu: u64,
     /// How often programs have run so far.
     pub runs: Runs,
+    /// Blocks that were taken less those that were given back, while events counted; `None`: not every block is
+    /// recorded.
+    pub net: Option<i64>,
 }
 
 /// What is to be done.
@@ -144,8 +151,14 @@ impl Bound {
                 .map(|slice| Slice {
                     begin: slice.0.time,
                     share: share * done(slice) / all,
+                    net: slice
+                        .1
+                        .net
+                        .zip(slice.0.net)
+                        .map(|(after, before)| after - before),
                 })
                 .collect(),
+            error: self.fit.map_or(UNSEEN, |fit| fit.error.min(UNSEEN)),
             cost: account.spent / account.own.max(1.0),
             granted: self.granted,
         }
@@ -238,6 +251,7 @@ mod tests {
             time: time as u64,
             cpu: time as u64,
             runs: emulated(runs as u64),
+            net: None,
         };
         let mut bound = Bound::of(
             5.0,
@@ -301,6 +315,7 @@ mod tests {
             time,
             cpu: time,
             runs: emulated(runs),
+            net: None,
         };
         let mut bound = Bound::of(5.0, Cost::each(200.0 / RECORDING), false, reading(0, 0));
         bound.paused(reading(100_000_000, 300_000));

@@ -31,6 +31,8 @@ pub struct Phase {
 pub struct Fit {
     /// Of the target's own CPU time for each call, nanoseconds.
     pub call: f64,
+    /// The standard error of that, in units of itself.
+    pub error: f64,
     /// What probes cost in the target, in units of what they cost on ourselves.
     pub probes: f64,
 }
@@ -71,7 +73,7 @@ impl Own {
             row[index + 1] = 1.0;
             equations.add(&row, cost, DIFFERENCE * cost);
         }
-        let solution = equations.solve()?;
+        let (solution, variance) = equations.solve()?;
         let (call, costs) = solution.split_first()?;
         let last = self.0.iter().rev().max_by_key(|it| it.probes.len())?;
         let (mut found, mut on_ourselves) = (0.0, 0.0);
@@ -81,18 +83,22 @@ impl Own {
         }
         let fit = Fit {
             call: *call,
+            error: variance.sqrt() / call,
             probes: found / on_ourselves,
         };
         (fit.call > 0.0 && fit.probes > 0.0).then_some(fit)
     }
 }
 
-/// The normal equations of a linear least-squares problem, with the right side as the last column.
+/// The normal equations of a linear least-squares problem. Two more columns: the right side, and that of the first
+/// column of the inverse matrix, which begins with the variance of the first unknown.
 struct Equations(Vec<Vec<f64>>);
 
 impl Equations {
     fn of(unknowns: usize) -> Self {
-        Self(vec![vec![0.0; unknowns + 1]; unknowns])
+        let mut rows = vec![vec![0.0; unknowns + 2]; unknowns];
+        rows[0][unknowns + 1] = 1.0;
+        Self(rows)
     }
 
     /// `row` times the unknowns is `value`, or off by about `error`.
@@ -106,8 +112,8 @@ impl Equations {
     }
 
     /// By Gaussian elimination: the matrix is positive definite, which needs no other order of its rows. `None`: it is
-    /// not.
-    fn solve(mut self) -> Option<Vec<f64>> {
+    /// not. The unknowns, and the variance of the first one.
+    fn solve(mut self) -> Option<(Vec<f64>, f64)> {
         let rows = &mut self.0;
         for at in 0..rows.len() {
             let pivot = rows[at][at];
@@ -125,7 +131,9 @@ impl Equations {
             }
             rows[at] = row;
         }
-        rows.iter().map(|row| row.last().copied()).collect()
+        let unknowns = rows.len();
+        let variance = *rows.first()?.last()?;
+        Some((rows.iter().map(|row| row[unknowns]).collect(), variance))
     }
 }
 
@@ -168,6 +176,7 @@ mod tests {
         let found = found.unwrap();
         assert!((found.call - 300.0).abs() < 25.0, "{found:?}");
         assert!((found.probes - 1.25).abs() < 0.05, "{found:?}");
+        assert!((0.02..0.3).contains(&found.error), "{found:?}");
     }
 
     #[test]
@@ -175,6 +184,12 @@ mod tests {
         let found = seen(&[&[MALLOC, RETURN, FREE]], 300.0, |_| 400.0).unwrap();
         assert!((found.call - 300.0).abs() < 1e-6, "{found:?}");
         assert!((found.probes - 1.0).abs() < 1e-6, "{found:?}");
+        // The errors of the phase, and of three probes that each hit half of the calls.
+        let variance = (NOISE * 900.0).powi(2) + 3.0 * (0.5 * DIFFERENCE * 400.0).powi(2);
+        assert!(
+            (found.error - variance.sqrt() / 300.0).abs() < 1e-6,
+            "{found:?}"
+        );
     }
 
     #[test]

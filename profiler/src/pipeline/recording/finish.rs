@@ -79,6 +79,7 @@ impl Recording<'_> {
         let counted = collect::count(&bpf, stacks, settings.unwind, settings.mode, outcome)?;
         let gaps = estimated.map(|slices| Warning::Gaps {
             slices: slices.slices.len(),
+            at_least: slices.growth().map(|growth| growth.at_least()),
         });
         let raw = RawProfile {
             view: source.view(),

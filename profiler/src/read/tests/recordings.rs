@@ -34,9 +34,11 @@ pub fn full() -> Profile {
             Slice {
                 begin: 1,
                 share: 0.25,
+                net: Some(-1),
             };
-            2
+            4
         ],
+        error: 0.25,
         cost: 0.5,
         granted: 0.5,
     });
@@ -161,7 +163,8 @@ fn end() -> impl Strategy<Value = End> {
 
 fn warning() -> impl Strategy<Value = Warning> {
     prop_oneof![
-        (0..9_usize).prop_map(|slices| Warning::Gaps { slices }),
+        (0..9_usize, prop::option::of(any::<u64>()))
+            .prop_map(|(slices, at_least)| Warning::Gaps { slices, at_least }),
         name().prop_map(|module| Warning::LateModule { module }),
         (name(), name()).prop_map(|(module, reason)| Warning::NoUnwindTable { module, reason }),
         Just(Warning::Kernel("a mistake")),
@@ -225,10 +228,14 @@ fn reconciliation() -> impl Strategy<Value = Reconciliation> {
 }
 
 fn slices() -> impl Strategy<Value = Slices> {
-    let slice = (any::<u64>(), 0.0..1.0_f64).prop_map(|(begin, share)| Slice { begin, share });
+    let net = prop::option::of(-1000_i64..1000);
+    let slice = (any::<u64>(), 0.0..1.0_f64, net);
+    let slice = slice.prop_map(|(begin, share, net)| Slice { begin, share, net });
     let slices = prop::collection::vec(slice, 1..5);
-    (slices, 0.0..3.0_f64, 0.0..3.0_f64).prop_map(|(slices, cost, granted)| Slices {
+    let numbers = [0.0..1.0_f64, 0.0..3.0, 0.0..3.0];
+    (slices, numbers).prop_map(|(slices, [error, cost, granted])| Slices {
         slices,
+        error,
         cost,
         granted,
     })
