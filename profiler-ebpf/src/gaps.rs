@@ -66,6 +66,10 @@ pub fn count_given_back(address: u64, known: bool) {
     let Some(thread) = thread::current() else {
         return;
     };
+    if !known && thread.call.slot != 0 && thread.call.argument == address {
+        // Part of a realloc, which counts it when it returns.
+        return;
+    }
     let again = thread.given_back == address && thread.given_back_since == control.since;
     thread.given_back = address;
     thread.given_back_since = control.since;

@@ -51,7 +51,7 @@ pub struct Sampled {
 }
 
 /// What was observed, where the cost of recording was bounded.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct Observed {
     /// Of what the target did.
     pub share: f64,
@@ -61,6 +61,15 @@ pub struct Observed {
     pub cost: f64,
     /// Blocks that were taken less those that were given back.
     pub growth: Option<Growth>,
+    /// The slices.
+    pub each: Vec<Slice>,
+}
+
+/// A time in which events counted.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Slice {
+    /// Blocks that were taken less those that were given back.
+    pub net: Option<i64>,
 }
 
 /// An estimate.

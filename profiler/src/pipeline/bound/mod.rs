@@ -25,6 +25,10 @@ const SHORT_SLACK: f64 = 20e6;
 /// brought and taken away, and caches.
 const COUNTED: f64 = 0.6;
 
+/// Which share of its CPU time is a target's own at least, where that is not known any better: what was recorded is not
+/// nothing.
+const LEAST_OWN: f64 = 0.02;
+
 /// How far the share that is observed may be off, in units of itself, where nothing was seen of what probes cost the
 /// target.
 const UNSEEN: f64 = 0.5;
@@ -166,8 +170,8 @@ impl Bound {
 
     /// Which share of what the target did was observed, in slices with gaps between them.
     fn observed(&self, now: Reading, account: Account) -> f64 {
-        if account.own > 0.0 {
-            return account.recorded / account.own;
+        if account.recorded > 0.0 && account.own > 0.0 {
+            return (account.recorded / account.own).min(1.0);
         }
         let time = |from: Reading, to: Reading| to.time.saturating_sub(from.time) as f64;
         let all = time(self.begin, now);
@@ -185,12 +189,16 @@ impl Bound {
         let all = time(self.begin, now);
         let others = now.runs - self.begin.runs - recorded;
         let (in_slices, between) = if let Some(fit) = self.fit {
-            // With programs that do more than those it was learnt with.
-            let own = (fit.call * calls(recorded)).min(cpu);
-            (cpu - own, fit.probes * self.cost.on_ourselves(others))
+            // With programs that do more than those it was learnt with, and at least as much as those on ourselves.
+            let spent = cpu - fit.call * calls(recorded);
+            let spent = spent.max(self.cost.on_ourselves(recorded));
+            (
+                spent.min(cpu * (1.0 - LEAST_OWN)),
+                fit.probes * self.cost.on_ourselves(others),
+            )
         } else {
             let cost = |runs| RECORDING * self.cost.on_ourselves(runs);
-            (cost(recorded).min(cpu), cost(others))
+            (cost(recorded).min(cpu * (1.0 - LEAST_OWN)), cost(others))
         };
         let spent = in_slices + between;
         Account {
@@ -295,15 +303,16 @@ mod tests {
     #[test]
     fn what_costs_much_is_recorded_now_and_then() {
         for rate in [200_000.0, 1e6, 4e6] {
-            // Whatever it was taken to be.
-            for expected in [300.0, 500.0, 700.0] {
+            // Where the target's own work is most of its time, what probes cost on ourselves is better known than
+            // what they cost it.
+            for (expected, tolerance) in [(400.0, 0.35), (500.0, 0.15), (600.0, 0.35)] {
                 let slices = run(rate, 500.0, expected, 60.0);
                 assert!(slices.slices.len() > 3, "{slices:?}");
                 assert!((0.025..0.037).contains(&slices.cost), "{rate}: {slices:?}");
-                let expected = 0.05 * COUNTED / (rate * 500e-9);
+                let share = 0.05 * COUNTED / (rate * 500e-9);
                 assert!(
-                    (slices.share() / expected - 1.0).abs() < 0.15,
-                    "{rate}: {slices:?}"
+                    (slices.share() / share - 1.0).abs() < tolerance,
+                    "{rate}, {expected}: {slices:?}"
                 );
             }
         }
@@ -327,6 +336,24 @@ mod tests {
         let (before, share) = slices.telling();
         assert_eq!(before, 220_000_000);
         assert!((share - 0.25).abs() < 1e-9, "{slices:?}");
+    }
+
+    #[test]
+    fn what_is_recorded_is_not_nothing() {
+        let reading = |time, runs| Reading {
+            time,
+            cpu: time,
+            runs: emulated(runs),
+            net: None,
+        };
+        // These probes would have taken more time than there was.
+        let mut bound = Bound::of(5.0, Cost::each(1e5), true, reading(0, 0));
+        bound.paused(reading(1_000_000, 100));
+        bound.resumed(reading(1_000_000_000, 100));
+        bound.paused(reading(1_001_000_000, 200));
+        let slices = bound.slices(reading(1_500_000_000, 200));
+        let share = 0.04e6 / (1498e6 + 0.04e6);
+        assert!((slices.share() - share).abs() < 1e-9, "{slices:?}");
     }
 
     #[test]
