@@ -4,8 +4,66 @@
 /// (aarch64 may have 16 or 64 KiB) are told by the user side.
 pub const SMALLEST_PAGE: u64 = 4096;
 
-/// Value of the map of touches, whose key is a page's address in one address space: the last touch
-/// that may have made the page resident.
+/// How many neighbouring pages have one entry in the map of touches: what is touched in order finds the entry's
+/// cache lines where they are, and takes a third of the memory. A power of two.
+pub const NEIGHBOURS: u64 = 4;
+
+/// Value of the map of touches, whose key is the address of the first of these pages in one address space.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Touches {
+    /// Of each page, from the lowest address on.
+    pub kept: [Kept; NEIGHBOURS as usize],
+}
+
+impl Touches {
+    /// The key's address, and which of the entry's pages is the one at `address`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn place(address: u64) -> (u64, u64) {
+        const BYTES: u64 = NEIGHBOURS * SMALLEST_PAGE;
+        (address & !(BYTES - 1), address / SMALLEST_PAGE % NEIGHBOURS)
+    }
+}
+
+/// A [`Touch`] in two words; zeros: there is none.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    stack: u64,
+    time_and_how: u64,
+}
+
+impl Kept {
+    /// Bits of [`how`]. The rest is enough for nanoseconds of 36 years.
+    const HOW: u32 = 4;
+
+    /// What is kept of a touch, whose time is not 0.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of(touch: &Touch) -> Self {
+        Self {
+            stack: touch.stack,
+            time_and_how: touch.time << Self::HOW | touch.how,
+        }
+    }
+
+    /// The touch, if there is one.
+    #[must_use]
+    #[inline(always)]
+    pub const fn touch(&self) -> Option<Touch> {
+        if self.time_and_how == 0 {
+            return None;
+        }
+        Some(Touch {
+            stack: self.stack,
+            time: self.time_and_how >> Self::HOW,
+            how: self.time_and_how & ((1 << Self::HOW) - 1),
+        })
+    }
+}
+
+/// The last touch of a page that may have made it resident.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Touch {
@@ -70,6 +128,19 @@ pub const fn replaces_any(now: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_touch_is_kept_as_it_is() {
+        let touch = Touch {
+            stack: u64::MAX,
+            time: (1 << 60) - 1,
+            how: how::ABSENT | how::WRITE | how::KERNEL | how::UNKNOWN,
+        };
+        assert_eq!(Kept::of(&touch).touch(), Some(touch));
+        assert_eq!(Kept::default().touch(), None);
+        assert_eq!(Touches::place(0x7fff_0000_3fff), (0x7fff_0000_0000, 3));
+        assert_eq!(Touches::place(0x4000), (0x4000, 0));
+    }
 
     #[test]
     fn the_touch_that_made_a_page_resident_is_kept() {

@@ -4,7 +4,7 @@ use aya::Pod;
 
 use crate::alloc::{Block, BlockKey, GivenBack};
 use crate::config::{Control, Ended, Traps};
-use crate::page::{Move, Touch};
+use crate::page::{Move, Touches};
 use crate::sample::Sampling;
 use crate::stack::{StackHeader, StackTotals};
 use crate::thread::Thread;
@@ -18,7 +18,7 @@ unsafe impl Pod for Block {}
 // SAFETY: as above.
 unsafe impl Pod for GivenBack {}
 // SAFETY: as above.
-unsafe impl Pod for Touch {}
+unsafe impl Pod for Touches {}
 // SAFETY: as above.
 unsafe impl Pod for Move {}
 // SAFETY: as above.

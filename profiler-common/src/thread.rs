@@ -1,7 +1,7 @@
 //! What is kept of a thread between the entry of an allocator function and its return.
 
 use crate::alloc::{Block, BlockKey};
-use crate::page::{Move, Touch};
+use crate::page::{Move, Touch, Touches};
 use crate::stack::StackRecord;
 use crate::unwind::Frame;
 
@@ -117,6 +117,9 @@ pub struct Walk {
 /// Words of the stack that a [`Memo`] can hold.
 pub const MEMO_WORDS: usize = 64;
 
+/// How many of them are compared before it is asked whether they were the same. A power of two.
+pub const MEMO_GROUP: usize = 4;
+
 /// How many walks are remembered of each thread: a program that does some work again and again does so
 /// from a few places. A power of two.
 pub const MEMOS: usize = 8;
@@ -163,7 +166,13 @@ pub struct Memo {
     pub count: u64,
     /// How much of the stack above `sp` they are within: words.
     pub span: u64,
-    /// Where they were: words above `sp`. Half-words, so that few cache lines are read.
+    /// A caller's frame pointer that was read and is noted as soon as the walk depends on it: where it was; 0: there
+    /// is none.
+    pub later_at: u64,
+    /// What it was.
+    pub later: u64,
+    /// Where they were: bytes above `sp`. Half-words, so that few cache lines are read. Up to a multiple of
+    /// [`MEMO_GROUP`] they are filled up with the first one.
     pub places: [u16; MEMO_WORDS],
     /// What they were.
     pub words: [u64; MEMO_WORDS],
@@ -213,7 +222,8 @@ pub struct Sampler {
     pub busy: u64,
 }
 
-/// All that is kept of one thread. Only programs running on that thread touch it.
+/// All that is kept of one thread, which only programs running on that thread touch; or what those of page faults work
+/// with, on one processor.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Thread {
@@ -242,8 +252,14 @@ pub struct Thread {
     pub key: BlockKey,
     /// Scratch: a value for the live map.
     pub block: Block,
-    /// Scratch: a value for the map of touches.
+    /// Scratch: a touch, of the page at this address,
+    pub page: u64,
+    /// and the touch itself.
     pub touch: Touch,
+    /// When the clock was read for `touch`: jiffies.
+    pub jiffies: u64,
+    /// Scratch: a new entry for the map of touches; no touches in it otherwise.
+    pub touches: Touches,
     /// The `mremap` it is in.
     pub moved: Move,
     /// Scratch: how far the walk has got.

@@ -6,7 +6,7 @@ use aya_ebpf::maps::{Array, HashMap, PerCpuArray, ProgramArray, RingBuf};
 use unfreed_common::alloc::{Block, BlockKey, GivenBack};
 use unfreed_common::config::{Control, Ended, Traps};
 use unfreed_common::loss::{Loss, Note};
-use unfreed_common::page::Touch;
+use unfreed_common::page::Touches;
 use unfreed_common::sample::Sampling;
 use unfreed_common::stack::StackTotals;
 use unfreed_common::thread::{SAMPLERS as SAMPLER_SLOTS, Sampler, Thread};
@@ -37,10 +37,14 @@ pub const HELD_PLACES: u32 = 15;
 pub static TRAPS: PerCpuArray<Traps> = PerCpuArray::with_max_entries(1, 0);
 
 /// Touches by page. Memory is taken per entry where the kernel lets us; the user side sets the size
-/// (`--max-live`). Full: the touch is lost, `Loss::LiveMapFull`.
+/// (`--max-pages`). Full: the touch is lost, `Loss::TouchMapFull`.
 #[map]
-pub static TOUCHES: HashMap<BlockKey, Touch> =
+pub static TOUCHES: HashMap<BlockKey, Touches> =
     HashMap::with_max_entries(1 << 10, BPF_F_NO_PREALLOC);
+
+/// Which processor's time a touch has had last, from 1 on: see `touch::set_time`.
+#[map]
+pub static LAST_CLOCK: Array<u64> = Array::with_max_entries(1, 0);
 
 /// Memory that was moved, on its way to the user side. Full: `Loss::MoveNotSent`.
 #[map]
@@ -58,6 +62,11 @@ pub static NEW_STACKS: RingBuf = RingBuf::with_byte_size(16 << 20, 0);
 /// One entry a thread that ever allocated, removed at its exit. Full: `Loss::ThreadMapFull`.
 #[map]
 pub static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(1 << 16, BPF_F_NO_PREALLOC);
+
+/// What the programs of page faults have in the place of a thread's state: one for each processor, as they run
+/// with interrupts off, or at least without being preempted (see `touch`).
+#[map]
+pub static FAULTING: PerCpuArray<Thread> = PerCpuArray::with_max_entries(1, 0);
 
 /// The value a new thread starts with: it is too large for a program's stack.
 #[map]

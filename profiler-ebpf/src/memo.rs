@@ -5,7 +5,7 @@
 //! the version of the tables, and each word of the stack that it read.
 
 use unfreed_common::stack::OVERFLOW_STACK;
-use unfreed_common::thread::{MEMO_PENDING, MEMO_WORDS, MEMOS, Memo, Thread, WINDOW_WORDS};
+use unfreed_common::thread::{MEMO_GROUP, MEMO_PENDING, MEMO_WORDS, MEMOS, Memo, Thread};
 use unfreed_common::unwind::{Frame, Kind, Rule, Stop, flag};
 
 use crate::bound::masked;
@@ -41,13 +41,17 @@ pub fn begin(memo: &mut Memo, innermost: u64, frame: &Frame, link: u64) {
     set(&mut memo.fp_restored, 0);
     set(&mut memo.count, 0);
     set(&mut memo.span, 0);
+    set(&mut memo.later_at, 0);
 }
 
 /// The walk goes on by this rule.
 #[inline(always)]
 pub fn step(memo: &mut Memo, rule: Rule) {
-    if memo.fp_restored == 0 && needs_frame_pointer(rule) {
-        memo.fp_needed = 1;
+    if needs_frame_pointer(rule) {
+        if memo.fp_restored == 0 {
+            memo.fp_needed = 1;
+        }
+        depends_on_frame_pointer(memo);
     }
     if restores_frame_pointer(rule) {
         memo.fp_restored = 1;
@@ -55,6 +59,22 @@ pub fn step(memo: &mut Memo, rule: Rule) {
     if rule.kind() == Kind::Goroutine as u32 {
         // Depends on a register and on memory that is no stack.
         forget(memo);
+    }
+}
+
+/// The walk has read a caller's frame pointer, which few of them use as one: nothing depends on it yet.
+#[inline(always)]
+pub fn note_later(memo: &mut Memo, address: u64, word: u64) {
+    memo.later_at = address;
+    memo.later = word;
+}
+
+/// The walk depends on the frame pointer that it has read last.
+#[inline(always)]
+pub fn depends_on_frame_pointer(memo: &mut Memo) {
+    if memo.later_at != 0 {
+        note(memo, memo.later_at, memo.later);
+        memo.later_at = 0;
     }
 }
 
@@ -69,7 +89,7 @@ pub fn note(memo: &mut Memo, address: u64, word: u64) {
     let index = masked::<{ MEMO_WORDS as u64 - 1 }>(memo.count) as usize;
     memo.count = index as u64 + 1;
     if let (Some(at), Some(held)) = (memo.places.get_mut(index), memo.words.get_mut(index)) {
-        *at = place as u16;
+        *at = 8 * place as u16;
         *held = word;
     }
     if place >= memo.span {
@@ -107,12 +127,14 @@ pub fn keep(thread: &mut Thread, stack: u64) {
     memo.stack = stack;
     memo.count = new.count;
     memo.span = new.span;
+    let group = MEMO_GROUP as u64;
     for index in 0..MEMO_WORDS {
-        if index as u64 >= new.count {
+        if index as u64 >= (new.count + group - 1) & !(group - 1) {
             break;
         }
-        memo.places[index] = new.places[index];
-        memo.words[index] = new.words[index];
+        let from = if (index as u64) < new.count { index } else { 0 };
+        memo.places[index] = new.places[from];
+        memo.words[index] = new.words[from];
     }
 }
 
@@ -137,13 +159,21 @@ pub fn holds(thread: &mut Thread) -> bool {
     let Some(lead) = window::hold(&mut thread.window, memo.sp, 8 * memo.span) else {
         return false;
     };
-    let lead = lead as usize / 8;
-    for index in 0..MEMO_WORDS {
-        if index as u64 >= memo.count {
+    let words = thread.window.words.as_ptr();
+    for group in 0..MEMO_WORDS / MEMO_GROUP {
+        let first = group * MEMO_GROUP;
+        if first as u64 >= memo.count {
             break;
         }
-        let place = (lead + memo.places[index] as usize) & (WINDOW_WORDS - 1);
-        if thread.window.words[place] != memo.words[index] {
+        // No branch for each word: that costs more than to compare one too many.
+        let mut difference = 0;
+        for index in first..first + MEMO_GROUP {
+            let place = masked::<{ 8 * LARGEST_SPAN }>(lead + u64::from(memo.places[index]));
+            // SAFETY: a multiple of 8 that is less than the size of the words.
+            let word = unsafe { words.byte_add(place as usize).read() };
+            difference |= word ^ memo.words[index];
+        }
+        if difference != 0 {
             return false;
         }
     }

@@ -11,7 +11,7 @@ use crate::gaps::Run;
 use crate::loss::lost;
 use crate::machine::Registers;
 use crate::maps::MOVES;
-use crate::{process, thread};
+use crate::{process, thread, touch};
 
 /// Results from here on are errors: -4095 to -1 (include/linux/err.h).
 const ERRORS: u64 = 4095_u64.wrapping_neg();
@@ -30,6 +30,7 @@ pub fn mremap(ctx: ProbeContext) -> u32 {
         thread.moved.length = size.wrapping_add(SMALLEST_PAGE - 1) & !(SMALLEST_PAGE - 1);
         // SAFETY: a helper without arguments.
         thread.moved.called = unsafe { bpf_ktime_get_ns() };
+        touch::set_clocks();
     }
     0
 }
@@ -44,6 +45,7 @@ pub fn mremap_return(ctx: RetProbeContext) -> u32 {
         moved.to = Registers::of(ctx.regs).result();
         // SAFETY: a helper without arguments.
         moved.returned = unsafe { bpf_ktime_get_ns() };
+        touch::set_clocks();
         let is_move = moved.to != moved.from && moved.to < ERRORS && moved.length != 0;
         if is_move && MOVES.output::<Move>(&*moved, 0).is_err() {
             lost(Loss::MoveNotSent);

@@ -1,11 +1,13 @@
 //! Page faults: who touched a page first. Thin: entry points for the two ways in which the kernel tells
 //! of a fault, and the programs in which they go on.
 
+use core::ffi::c_void;
+
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::bpf_probe_read_kernel;
-use aya_ebpf::macros::{perf_event, raw_tracepoint};
+use aya_ebpf::macros::{btf_tracepoint, perf_event};
 use aya_ebpf::maps::ProgramArray;
-use aya_ebpf::programs::{PerfEventContext, RawTracePointContext};
+use aya_ebpf::programs::{BtfTracePointContext, PerfEventContext};
 use unfreed_common::loss::Loss;
 use unfreed_common::page::how;
 use unfreed_common::stack::OVERFLOW_STACK;
@@ -14,7 +16,7 @@ use unfreed_common::unwind::walker;
 
 use crate::loss::lost;
 use crate::maps::{FAULT_WALKERS, PERF_WALKERS};
-use crate::{frame_pointer, process, stack, thread, touch, unwind};
+use crate::{frame_pointer, machine, process, stack, touch, unwind};
 
 /// Bits of the error code of a page fault on x86, the only machine with these tracepoints (Intel SDM,
 /// volume 3, "Page-Fault Exceptions").
@@ -26,15 +28,31 @@ mod fault {
 }
 
 /// `exceptions:page_fault_user`: user mode touched a page. Before the fault is handled.
-#[raw_tracepoint(tracepoint = "page_fault_user")]
-pub fn page_fault_user(ctx: RawTracePointContext) -> i32 {
-    traced(&ctx, process::recorded_memory(), 0)
+#[btf_tracepoint(function = "page_fault_user")]
+pub fn page_fault_user(ctx: BtfTracePointContext) -> i32 {
+    let Some(tgid) = process::recorded_memory() else {
+        return 0;
+    };
+    let (address, code): (u64, u64) = (ctx.arg(0), ctx.arg(2));
+    let regs: *const c_void = ctx.arg(1);
+    if touch::begin(tgid, address, how(code), |_| machine::in_user_mode(regs)) {
+        follow(&ctx, &FAULT_WALKERS, walker::WALK);
+    }
+    0
 }
 
 /// `exceptions:page_fault_kernel`: the kernel did, in a system call.
-#[raw_tracepoint(tracepoint = "page_fault_kernel")]
-pub fn page_fault_kernel(ctx: RawTracePointContext) -> i32 {
-    traced(&ctx, process::recorded_thread(), how::KERNEL)
+#[btf_tracepoint(function = "page_fault_kernel")]
+pub fn page_fault_kernel(ctx: BtfTracePointContext) -> i32 {
+    let Some(tgid) = process::recorded_thread() else {
+        return 0;
+    };
+    let (address, regs, code): (u64, u64, u64) = (ctx.arg(0), ctx.arg(1), ctx.arg(2));
+    let how = how(code) | how::KERNEL;
+    if touch::begin(tgid, address, how, |state| touch::user_mode(state, regs)) {
+        follow(&ctx, &FAULT_WALKERS, walker::WALK);
+    }
+    0
 }
 
 /// perf's software event `page-faults`, where the tracepoints do not exist or do not fire: it does not
@@ -49,7 +67,9 @@ pub fn page_fault_counted(ctx: PerfEventContext) -> u32 {
         // SAFETY: the kernel checks the address.
         let regs = unsafe { bpf_probe_read_kernel(ctx.ctx.cast::<u64>()) };
         if let Ok(regs) = regs
-            && touch::begin(tgid, address, regs, how::UNKNOWN)
+            && touch::begin(tgid, address, how::UNKNOWN, |state| {
+                touch::user_mode(state, regs)
+            })
         {
             follow(&ctx, &PERF_WALKERS, walker::WALK);
         }
@@ -58,22 +78,22 @@ pub fn page_fault_counted(ctx: PerfEventContext) -> u32 {
 }
 
 /// A fault goes on here: the stack, by unwind tables.
-#[raw_tracepoint(tracepoint = "page_fault_user")]
-pub fn fault_walk_tables(ctx: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "page_fault_user")]
+pub fn fault_walk_tables(ctx: BtfTracePointContext) -> i32 {
     walk_tables(&ctx, &FAULT_WALKERS);
     0
 }
 
 /// A fault goes on here: the stack, by frame pointers.
-#[raw_tracepoint(tracepoint = "page_fault_user")]
-pub fn fault_walk_frame_pointers(ctx: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "page_fault_user")]
+pub fn fault_walk_frame_pointers(ctx: BtfTracePointContext) -> i32 {
     walk_frame_pointers(&ctx, &FAULT_WALKERS);
     0
 }
 
 /// A fault ends here.
-#[raw_tracepoint(tracepoint = "page_fault_user")]
-pub fn fault_keep_stack(_: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "page_fault_user")]
+pub fn fault_keep_stack(_: BtfTracePointContext) -> i32 {
     keep();
     0
 }
@@ -97,24 +117,17 @@ pub fn perf_keep_stack(_: PerfEventContext) -> u32 {
     0
 }
 
+/// What the error code of a page fault says.
 #[inline(always)]
-fn traced(ctx: &RawTracePointContext, recorded: Option<u32>, mode: u64) -> i32 {
-    if let Some(tgid) = recorded {
-        let address: u64 = ctx.arg(0);
-        let regs: u64 = ctx.arg(1);
-        let code: u64 = ctx.arg(2);
-        let mut how = mode;
-        if code & fault::PRESENT == 0 {
-            how |= how::ABSENT;
-        }
-        if code & fault::WRITE != 0 {
-            how |= how::WRITE;
-        }
-        if touch::begin(tgid, address, regs, how) {
-            follow(ctx, &FAULT_WALKERS, walker::WALK);
-        }
+fn how(code: u64) -> u64 {
+    let mut how = 0;
+    if code & fault::PRESENT == 0 {
+        how |= how::ABSENT;
     }
-    0
+    if code & fault::WRITE != 0 {
+        how |= how::WRITE;
+    }
+    how
 }
 
 #[inline(always)]
@@ -149,7 +162,7 @@ fn keep() {
 /// The process that is recorded, and the thread whose stack is being walked.
 #[inline(always)]
 fn walking() -> Option<(u32, &'static mut Thread)> {
-    Some((process::recorded_memory()?, thread::existing()?))
+    Some((process::recorded_memory()?, touch::state()?))
 }
 
 /// Goes on in another program, which must be in the array.
@@ -159,7 +172,7 @@ fn follow(ctx: &impl EbpfContext, walkers: &ProgramArray, index: u32) {
     unsafe { walkers.tail_call(ctx, index) };
     // Not while the user side fills the array before it attaches anything.
     lost(Loss::StackMapFull);
-    if let Some(thread) = thread::existing() {
+    if let Some(thread) = touch::state() {
         thread.walk.busy = 0;
         touch::end(thread, OVERFLOW_STACK);
     }

@@ -191,6 +191,7 @@ fn add_caller(how: u32, thread: &mut Thread) -> Result<(), Stop> {
         // A stack that was set up by hand begins with a return address of 0, and a frame pointer of 0
         // where those are kept.
         let is_end = caller.pc == 0 && !(by_pointer && caller.fp != 0);
+        memo::depends_on_frame_pointer(&mut thread.memo);
         return Err(if is_end {
             Stop::FramePointerEnd
         } else {

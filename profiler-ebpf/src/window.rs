@@ -42,6 +42,13 @@ impl Stack for Near<'_> {
         memo::note(self.memo, address, word);
         Some(word)
     }
+
+    #[inline(always)]
+    fn saved_frame_pointer(&mut self, address: u64) -> Option<u64> {
+        let word = word(self.window, self.sp, address)?;
+        memo::note_later(self.memo, address, word);
+        Some(word)
+    }
 }
 
 /// The word at `address` of the stack whose pointer is `sp`; `None` where nothing is mapped or it is

@@ -190,7 +190,7 @@ pub fn by_rule(
         frame.fp
     } else {
         let at = link_at.wrapping_sub((8 * below) as u64);
-        stack.word(at).ok_or(Stop::Unreadable)?
+        stack.saved_frame_pointer(at).ok_or(Stop::Unreadable)?
     };
     Ok(Frame {
         pc: without_signature(pc),

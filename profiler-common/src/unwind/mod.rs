@@ -60,6 +60,12 @@ pub struct Frame {
 pub trait Stack {
     /// The word at this address; `None` where nothing can be read.
     fn word(&mut self, address: u64) -> Option<u64>;
+
+    /// The same, of a word that is the caller's frame pointer, whatever the caller uses it for.
+    #[inline(always)]
+    fn saved_frame_pointer(&mut self, address: u64) -> Option<u64> {
+        self.word(address)
+    }
 }
 
 /// Why a walk ended.

@@ -188,7 +188,7 @@ pub fn by_rule(
         } else {
             cfa.wrapping_sub(8 + 8 * u64::from(saved))
         };
-        stack.word(fp_at).ok_or(Stop::Unreadable)?
+        stack.saved_frame_pointer(fp_at).ok_or(Stop::Unreadable)?
     };
     Ok(Frame {
         pc,

@@ -167,6 +167,19 @@ pub fn interrupted(words: &[u64]) -> Result<Interrupted, u64> {
     })
 }
 
+/// The same of the argument of a tracepoint that the kernel calls with the registers of user mode.
+#[inline(always)]
+pub fn in_user_mode<T>(regs: *const T) -> Interrupted {
+    // SAFETY: the verifier knows that it is a `struct pt_regs` of the kernel's, and lets us read it.
+    let regs = unsafe { &*regs.cast::<user_pt_regs>() };
+    Interrupted {
+        pc: regs.pc,
+        sp: regs.sp,
+        fp: regs.regs[FRAME_POINTER],
+        link: aarch64::without_signature(regs.regs[LINK]),
+    }
+}
+
 /// Where the kernel keeps the registers that user mode had, on the kernel's stack with this pointer:
 /// at its top (arch/arm64/include/asm/processor.h, `task_pt_regs`). `padding`: for other machines.
 #[inline(always)]

@@ -174,6 +174,19 @@ pub fn interrupted(words: &[u64]) -> Result<Interrupted, u64> {
     })
 }
 
+/// The same of the argument of a tracepoint that the kernel calls with the registers of user mode.
+#[inline(always)]
+pub fn in_user_mode<T>(regs: *const T) -> Interrupted {
+    // SAFETY: the verifier knows that it is a `struct pt_regs` of the kernel's, and lets us read it.
+    let regs = unsafe { &*regs.cast::<pt_regs>() };
+    Interrupted {
+        pc: regs.rip,
+        sp: regs.rsp,
+        fp: regs.rbp,
+        link: regs.r14 | x86_64::IS_R14,
+    }
+}
+
 /// Where the kernel keeps the registers that user mode had, on the kernel's stack with this pointer:
 /// at its top (arch/x86/include/asm/processor.h, `task_pt_regs`). Kernels with FRED (Linux 6.9+) leave
 /// two words above them: `padding` says which of the two to try.

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
-use aya::programs::{PerfEvent, ProgramError, RawTracePoint, TracePoint};
+use aya::programs::{BtfTracePoint, PerfEvent, ProgramError, TracePoint};
 use aya::util::online_cpus;
 use thiserror::Error;
 
@@ -177,8 +177,8 @@ impl Bpf {
                     .attach("task", "task_newtask")
                     .map_err(Box::new)?;
                 for name in ["page_fault_user", "page_fault_kernel"] {
-                    let program = self.program::<RawTracePoint>(name)?;
-                    program.attach(name).map_err(Box::new)?;
+                    let program = self.program::<BtfTracePoint>(name)?;
+                    program.attach().map_err(Box::new)?;
                 }
             }
             FaultEvents::Perf => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aya::maps::{Array, HashMap, Map, MapData, ProgramArray, RingBuf};
 use aya::programs::{Program, ProgramError, ProgramFd};
-use aya::{Ebpf, EbpfLoader};
+use aya::{Btf, Ebpf, EbpfLoader};
 use thiserror::Error;
 use unfreed_common::config::{Control, Ended};
 use unfreed_common::sample::Sampling;
@@ -248,7 +248,10 @@ impl Bpf {
             let loaded = match program {
                 Program::UProbe(program) => program.load(),
                 Program::TracePoint(program) => program.load(),
-                Program::RawTracePoint(program) => program.load(),
+                // The programs that they go on in are of the same type, which includes the tracepoint.
+                Program::BtfTracePoint(program) => Btf::from_sys_fs()
+                    .map_err(ProgramError::from)
+                    .and_then(|types| program.load(tracepoint(name), &types)),
                 Program::PerfEvent(program) => program.load(),
                 _ => return Err(LoadError::Missing(name.to_owned())),
             };
@@ -288,6 +291,14 @@ impl Bpf {
 pub(super) fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map, LoadError> {
     ebpf.take_map(name)
         .ok_or_else(|| LoadError::Missing(name.to_owned()))
+}
+
+/// The tracepoint that a program of page faults is for.
+fn tracepoint(program: &str) -> &str {
+    match program {
+        "page_fault_kernel" => program,
+        _ => "page_fault_user",
+    }
 }
 
 fn refused(program: &str, source: ProgramError) -> LoadError {

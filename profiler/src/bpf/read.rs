@@ -10,7 +10,7 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
 use unfreed_common::alloc::{Block, BlockKey, GivenBack};
 use unfreed_common::config::{Control, Ended};
 use unfreed_common::loss::{Loss, Note};
-use unfreed_common::page::{Move, Touch};
+use unfreed_common::page::{Move, SMALLEST_PAGE, Touch, Touches};
 use unfreed_common::sample::WHOLE;
 use unfreed_common::stack::{StackHeader, StackTotals};
 use unfreed_common::thread::{Call, Thread};
@@ -21,6 +21,9 @@ use super::load::Bpf;
 use super::tables::Tables;
 use crate::profile::{Unwind, Weight};
 use crate::target::monotonic_now;
+
+/// Bytes of a page, for a step.
+const PAGE: usize = SMALLEST_PAGE as usize;
 
 /// A stack that was seen for the first time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,19 +108,26 @@ impl Bpf {
 
     /// Calls `each` for every page that was touched, with its address.
     pub fn touches(&self, mut each: impl FnMut(u64, &Touch)) -> anyhow::Result<()> {
-        self.for_each::<BlockKey, Touch>("TOUCHES", |key, touch| each(key.address, touch))
+        self.for_each::<BlockKey, Touches>("TOUCHES", |key, touches| {
+            for (page, kept) in (key.address..).step_by(PAGE).zip(&touches.kept) {
+                if let Some(touch) = kept.touch() {
+                    each(page, &touch);
+                }
+            }
+        })
     }
 
     /// The last touch of one page, if it was touched and there was room.
     pub fn touch(&self, tgid: u32, page: u64) -> anyhow::Result<Option<Touch>> {
-        let touches = HashMap::<_, BlockKey, Touch>::try_from(self.map("TOUCHES")?)?;
+        let touches = HashMap::<_, BlockKey, Touches>::try_from(self.map("TOUCHES")?)?;
+        let (address, index) = Touches::place(page);
         let key = BlockKey {
             tgid,
             padding: 0,
-            address: page,
+            address,
         };
         match touches.get(&key, 0) {
-            Ok(touch) => Ok(Some(touch)),
+            Ok(touches) => Ok(touches.kept[index as usize].touch()),
             Err(MapError::KeyNotFound) => Ok(None),
             Err(error) => Err(error).context("reading the map TOUCHES"),
         }
@@ -146,14 +156,18 @@ impl Bpf {
     /// Every stack's totals, with what threads have counted and not yet added.
     pub fn stacks(&self) -> anyhow::Result<Vec<StackEntry>> {
         let mut pending: BTreeMap<u64, Weight> = BTreeMap::new();
-        self.for_each::<u32, Thread>("THREADS", |_, thread| {
-            for memo in thread.memos {
+        let mut add = |thread: &Thread| {
+            for memo in &thread.memos {
                 *pending.entry(memo.stack).or_default() += Weight {
                     bytes: memo.pending_bytes,
                     count: memo.pending_count,
                 };
             }
-        })?;
+        };
+        self.for_each::<u32, Thread>("THREADS", |_, thread| add(thread))?;
+        let faulting: PerCpuArray<_, Thread> =
+            PerCpuArray::try_from(self.map("FAULTING")?).context("reading the map FAULTING")?;
+        faulting.get(&0, 0)?.iter().for_each(add);
         let mut stacks = Vec::new();
         self.for_each::<u64, StackTotals>("STACKS", |&hash, &totals| {
             let pending = pending.get(&hash).copied().unwrap_or_default();

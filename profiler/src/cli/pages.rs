@@ -14,8 +14,8 @@ pub struct Pages {
     #[command(flatten)]
     record: Record,
 
-    /// Most touched pages to keep track of; costs 16 bytes of kernel memory each, and about 100 more
-    /// for each page that was touched (before Linux 6.1: 100 each from the start) [default: 4194304;
+    /// How many touched pages to keep track of at least; costs 16 bytes of kernel memory each, and 32 to 130
+    /// more for each page that was touched (before Linux 6.1: 130 each from the start) [default: 4194304;
     /// before Linux 6.1: 1048576]
     #[arg(long = "max-pages", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     most: Option<u32>,

@@ -2,8 +2,9 @@
 //! the right files.
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
@@ -12,7 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use crate::bpf::{NewStack, Tables};
 use crate::collect::Stacks;
 use crate::profile::Unwind;
-use crate::target::{MapEvents, Mapped, Module, Modules};
+use crate::target::{MapEvents, Mapped, Module, Modules, may_load};
 use crate::tracker::{self, Built, Tracker};
 use crate::warning::Warning;
 
@@ -24,21 +25,54 @@ pub struct FirstLook {
     pid: u32,
     unwind: Unwind,
     modules: Modules,
-    events: io::Result<MapEvents>,
+    events: Events,
     tables: Vec<Built>,
+}
+
+/// The kernel's word on what is mapped.
+enum Events {
+    /// It is asked.
+    Heard(MapEvents),
+    /// It is not, as it makes each mapping of each process on the machine dearer, and this one has loaded nothing so
+    /// far.
+    NotAsked,
+    /// It does not tell: mappings are only read now and then.
+    Refused(io::Error),
+}
+
+impl Events {
+    fn listen() -> Self {
+        MapEvents::listen().map_or_else(Self::Refused, Self::Heard)
+    }
+
+    fn take(&mut self, pid: u32) -> Vec<Mapped> {
+        match self {
+            Self::Heard(events) => events.take(pid),
+            Self::NotAsked | Self::Refused(_) => Vec::new(),
+        }
+    }
 }
 
 /// What is mapped.
 pub struct Mappings {
     pid: u32,
     modules: Modules,
-    /// Where the kernel does not tell, mappings are only read now and then.
-    events: io::Result<MapEvents>,
+    events: Events,
     tracker: Tracker,
+    watched: Watched,
 }
 
 /// Readable when something is or will be mapped.
-pub struct Watched(Epoll);
+#[derive(Clone)]
+pub struct Watched(Arc<Epoll>);
+
+impl Watched {
+    fn add(&self, descriptor: impl AsFd) -> anyhow::Result<()> {
+        self.0
+            .add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN, 0))
+            .context("watching mappings")
+    }
+}
 
 impl AsRawFd for Watched {
     fn as_raw_fd(&self) -> RawFd {
@@ -54,10 +88,14 @@ impl FirstLook {
         unwind: Unwind,
         symbols: Option<(String, PathBuf)>,
     ) -> anyhow::Result<Self> {
-        // From before mappings are read for the first time.
-        let events = MapEvents::listen();
         let mut modules = Modules::of(pid, symbols);
         modules.refresh(Vec::new)?;
+        let mut events = Events::NotAsked;
+        if may_load(&modules) {
+            events = Events::listen();
+            // What was mapped before it was told.
+            modules.refresh(Vec::new)?;
+        }
         let tables = tracker::tables_of(&modules, unwind);
         Ok(Self {
             pid,
@@ -79,12 +117,18 @@ impl FirstLook {
         let mut tracker = Tracker::of(self.unwind, maps, built);
         tracker.follow(self.pid)?;
         tracker.place(self.tables);
-        Ok(Mappings {
+        let watched = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("watching mappings")?;
+        let watched = Watched(Arc::new(watched));
+        watched.add(tracker.descriptor())?;
+        let mut mappings = Mappings {
             pid: self.pid,
             modules: self.modules,
-            events: self.events,
+            events: Events::NotAsked,
             tracker,
-        })
+            watched,
+        };
+        mappings.listen_to(self.events)?;
+        Ok(mappings)
     }
 }
 
@@ -94,8 +138,11 @@ impl Mappings {
     pub fn read(&mut self, wait: bool) -> anyhow::Result<()> {
         for _ in 0..READ_AGAIN {
             let changes = self.tracker.changes(self.pid)?;
+            if changes > 0 && matches!(self.events, Events::NotAsked) {
+                self.listen_to(Events::listen())?;
+            }
             let (events, pid) = (&mut self.events, self.pid);
-            self.modules.refresh(|| take(events, pid))?;
+            self.modules.refresh(|| events.take(pid))?;
             self.tracker
                 .publish(self.pid, &self.modules, changes, wait)?;
             if self.tracker.changes(self.pid)? == changes {
@@ -107,7 +154,7 @@ impl Mappings {
 
     /// Takes in which files have been mapped. Returns whether any has.
     pub fn hear(&mut self) -> bool {
-        let told = take(&mut self.events, self.pid);
+        let told = self.events.take(self.pid);
         let any = !told.is_empty();
         self.modules.tell(told);
         any
@@ -126,15 +173,18 @@ impl Mappings {
     }
 
     /// Readable when [`Mappings::wake`] should be asked.
-    pub fn watch(&self) -> anyhow::Result<Watched> {
-        let watched = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("watching mappings")?;
-        let told = self.events.iter().flat_map(MapEvents::descriptors);
-        for descriptor in told.chain([self.tracker.descriptor()]) {
-            watched
-                .add(descriptor, EpollEvent::new(EpollFlags::EPOLLIN, 0))
-                .context("watching mappings")?;
+    pub fn watch(&self) -> Watched {
+        self.watched.clone()
+    }
+
+    fn listen_to(&mut self, events: Events) -> anyhow::Result<()> {
+        if let Events::Heard(events) = &events {
+            for descriptor in events.descriptors() {
+                self.watched.add(descriptor)?;
+            }
         }
-        Ok(Watched(watched))
+        self.events = events;
+        Ok(())
     }
 
     /// Locates a stack's frames. Returns whether all of them were found.
@@ -163,9 +213,11 @@ impl Mappings {
     /// What is doubtful about the stacks for want of unwind tables.
     pub fn warnings(&self) -> Vec<Warning> {
         let unheard = match &self.events {
-            Err(error) => Some(format!("the kernel refused to tell: {error}")),
-            Ok(events) if events.lost > 0 => Some(format!("{} events were lost", events.lost)),
-            Ok(_) => None,
+            Events::Refused(error) => Some(format!("the kernel refused to tell: {error}")),
+            Events::Heard(events) if events.lost > 0 => {
+                Some(format!("{} events were lost", events.lost))
+            }
+            Events::Heard(_) | Events::NotAsked => None,
         };
         let mut warnings =
             Vec::from_iter(unheard.map(|reason| Warning::MappingsUnheard { reason }));
@@ -186,11 +238,4 @@ impl Mappings {
     pub fn into_modules(self) -> Vec<Module> {
         self.modules.into_modules()
     }
-}
-
-fn take(events: &mut io::Result<MapEvents>, pid: u32) -> Vec<Mapped> {
-    events
-        .as_mut()
-        .map(|events| events.take(pid))
-        .unwrap_or_default()
 }

@@ -71,7 +71,7 @@ impl<'a> Recording<'a> {
         let mut until = watcher.until()?;
         let (sender, mut built) = unbounded_channel();
         let mut recording = Self::prepare(settings, watcher, kernel, sender)?;
-        let mapped = watch(recording.mappings.watch()?)?;
+        let mapped = watch(recording.mappings.watch())?;
         let deadline = settings.duration.map(|duration| Instant::now() + duration);
         let mut tick = tokio::time::interval(TICK);
         let mut account = tokio::time::interval(ACCOUNT);

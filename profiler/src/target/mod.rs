@@ -1,6 +1,7 @@
 //! The process to be profiled: which one it is, what it has mapped, how it ends.
 
 mod debug_file;
+mod loading;
 mod mapped;
 mod memory;
 mod module;
@@ -15,6 +16,7 @@ use std::num::NonZeroU32;
 use anyhow::{Context as _, bail};
 use procfs::process::Process as ProcFs;
 
+pub use loading::may_load;
 pub use mapped::{MapEvents, Mapped};
 pub use memory::MemoryReading;
 pub use module::{Image, Module};
