@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::profile::Bounds;
+
 /// What is doubtful about a result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Warning {
@@ -33,8 +35,8 @@ pub enum Warning {
     Gaps {
         /// How often.
         slices: usize,
-        /// How many blocks are unfreed at least, if that is known.
-        at_least: Option<u64>,
+        /// Between which numbers is unfreed, if that is known.
+        bounds: Option<Bounds>,
     },
     /// The kernel has a mistake that recording can run into.
     Kernel(&'static str),
@@ -94,19 +96,22 @@ impl fmt::Display for Warning {
                  live then is shown as unfreed, given back since or not; record for longer, or with a larger \
                  --max-overhead",
             ),
-            Self::Gaps { slices, at_least } => {
+            Self::Gaps { slices, bounds } => {
                 write!(
                     f,
                     "to keep within the bound on overhead the target was recorded in {slices} slices: what was given \
                      back in a gap is shown as unfreed until its address is seen to be freed or handed out again, so \
                      blocks that live longer than a slice, but not for ever, can be shown many times over: what is \
-                     shown is an upper bound"
+                     shown of a stack is an upper bound"
                 )?;
-                if let Some(at_least) = at_least {
+                if let Some(bounds) = bounds {
+                    let Bounds { at_least, at_most } = bounds;
                     write!(
                         f,
-                        "; at least {at_least} blocks are unfreed, all stacks together: so many more were taken than \
-                         given back"
+                        "; of the {at_most} blocks that are shown as unfreed at least {at_least} are, all stacks \
+                         together, as so many more were taken than given back, and of those of one stack at least all \
+                         but {} (in blocks only: a free does not tell a size)",
+                        bounds.uncertain()
                     )?;
                 }
                 f.write_str("; record for longer, or with --sample instead, which has no gaps")

@@ -1,5 +1,6 @@
 //! `--max-overhead`: the target keeps its speed, and the leak is found all the same.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use unfreed_tests::build::{self, Linkage};
 use unfreed_tests::child::{Lines, Owned};
 use unfreed_tests::compare::{Side, compare};
 use unfreed_tests::matrix::{self, Allocator};
-use unfreed_tests::report::Slice;
+use unfreed_tests::report::{Report, Slice};
 use unfreed_tests::unfreed::Unfreed;
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -132,7 +133,32 @@ fn the_target_keeps_its_speed_and_the_leak_is_found() -> Result<()> {
         (0.2..5.0).contains(&estimate),
         "{estimate} of what has leaked: {sites:?}"
     );
+    let at_least = bounded_by_site(report)?["site_leak"];
+    let leaked = end.leaked - begin.leaked;
+    println!("{at_least} of {leaked} blocks at least");
+    ensure!(
+        at_least > 0 && at_least as f64 <= 5.0 * leaked,
+        "at least {at_least}, and {leaked} have leaked: {sites:?}; {observed:?}"
+    );
     Ok(())
+}
+
+/// Blocks that are unfreed at least, by site: never more than are shown, and together not more than all are.
+fn bounded_by_site(report: &Report) -> Result<BTreeMap<String, u64>> {
+    let at_least = report.at_least_by_site();
+    let at_least = at_least.context("a stack does not say what is unfreed at least")?;
+    for stack in &report.stacks {
+        let within = stack.at_least.is_some_and(|it| it <= stack.count);
+        ensure!(within, "{stack:?}");
+    }
+    let growth = report.observed.as_ref().and_then(|it| it.growth);
+    let growth = growth.context("the growth")?;
+    let all: u64 = report.stacks.iter().filter_map(|it| it.at_least).sum();
+    ensure!(
+        all as f64 <= (growth.count - 1.96 * growth.error).max(0.0) + 1.0,
+        "{all} at least by stack, {growth:?}"
+    );
+    Ok(at_least)
 }
 
 /// Blocks that live for half a second are given back in gaps, and shown many times over. That they are given back is seen
@@ -166,6 +192,11 @@ fn what_circulates_is_not_growth() -> Result<()> {
         "{growth:?}, and of the leak {leak} are shown"
     );
     ensure!(ring > 2.0 * leak, "{sites:?}");
+    let at_least = bounded_by_site(report)?;
+    println!("{at_least:?} at least");
+    // Nobody knows of a block of the ring that it is still there, and there are more of them than were taken and not
+    // given back.
+    ensure!(at_least["site_ring"] as f64 <= 0.2 * ring, "{at_least:?}");
     let said = |it: &String| it.contains("upper bound") && it.contains("at least");
     ensure!(report.warnings.iter().any(said), "{:?}", report.warnings);
     Ok(())

@@ -88,6 +88,8 @@ pub struct Stack {
     pub bytes: u64,
     /// Blocks.
     pub count: u64,
+    /// Of those, how many are unfreed at least, where there were gaps.
+    pub at_least: Option<u64>,
     /// From the innermost outwards.
     pub frames: Vec<Frame>,
 }
@@ -131,6 +133,18 @@ impl Report {
         }
         (sites, elsewhere)
     }
+
+    /// Blocks that are unfreed at least by call site; `None` where that is not said of every stack.
+    pub fn at_least_by_site(&self) -> Option<BTreeMap<String, u64>> {
+        let mut sites: BTreeMap<String, u64> = BTreeMap::new();
+        for stack in &self.stacks {
+            let at_least = stack.at_least?;
+            if let Some(site) = stack.site() {
+                *sites.entry(site.to_owned()).or_default() += at_least;
+            }
+        }
+        Some(sites)
+    }
 }
 
 impl Stack {
@@ -165,5 +179,10 @@ mod tests {
         );
         assert_eq!(elsewhere, Weight { bytes: 2, count: 1 });
         assert_eq!(report.lost().collect::<Vec<_>>(), [("b", 2)]);
+        assert_eq!(report.at_least_by_site(), None);
+        let at_least = text.replace("\"count\":1,", "\"count\":1,\"at_least\":1,");
+        let report = Report::parse(&at_least).unwrap();
+        let expected = BTreeMap::from([("site_a".to_owned(), 2)]);
+        assert_eq!(report.at_least_by_site(), Some(expected));
     }
 }

@@ -1,5 +1,6 @@
 //! The pure model of a finished recording: frames, stacks, weights, totals. No I/O, no clock.
 
+mod bounds;
 mod diff;
 mod pages;
 mod slices;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use bounds::Bounds;
 pub use diff::{Change, Diff, Side};
 pub use pages::{ByKind, GivenBackLazily, Kind, Reconciliation, Resident};
 pub use slices::{Growth, Slice, Slices};

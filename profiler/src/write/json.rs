@@ -16,8 +16,8 @@ use serde::Serialize;
 use serde::ser::Serializer;
 
 use crate::profile::{
-    Growth, Module, Process, ProcessMemory, Profile, Sampled, Slice, Slices, Stack, Totals,
-    Unwinding, Weight,
+    Growth, Module, Process, ProcessMemory, Profile, Sampled, Slice, Slices, Totals, Unwinding,
+    Weight,
 };
 use crate::warning::Warning;
 
@@ -80,7 +80,7 @@ struct Document<'a> {
     #[serde(serialize_with = "modules")]
     modules: &'a [Module],
     #[serde(serialize_with = "stack::stacks")]
-    stacks: &'a [Stack],
+    stacks: stack::Stacks<'a>,
 }
 
 /// What has written it.
@@ -277,7 +277,10 @@ fn document(profile: &Profile) -> Document<'_> {
         notes,
         warnings,
         modules,
-        stacks,
+        stacks: stack::Stacks {
+            stacks,
+            bounds: profile.bounds_by_stack(),
+        },
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::profile::{
-    End, Frame, Mode, Module, Process, ProcessMemory, Profile, Stack, Totals, Unwind, Unwinding,
-    View, Walk, Weight,
+    Bounds, End, Frame, Mode, Module, Process, ProcessMemory, Profile, Slice, Slices, Stack,
+    Totals, Unwind, Unwinding, View, Walk, Weight,
 };
 use crate::warning::Warning;
 
@@ -43,6 +43,29 @@ pub fn empty() -> Profile {
         stacks: Vec::new(),
         ..profile()
     }
+}
+
+/// The profile with gaps: of its 3,024 blocks 3,008 are unfreed at least.
+pub fn gaps() -> Profile {
+    let slice = Slice {
+        begin: 5,
+        share: 1.0 / 64.0,
+        net: Some(47),
+    };
+    let slices = Slices {
+        slices: vec![slice; 4],
+        error: 0.0,
+        cost: 0.049,
+        granted: 0.05,
+    };
+    let mut profile = profile();
+    profile.min_age = Duration::ZERO;
+    profile.warnings = vec![Warning::Gaps {
+        slices: 4,
+        bounds: Bounds::of(&slices, profile.totals.unfreed.count),
+    }];
+    profile.slices = Some(slices);
+    profile
 }
 
 /// The profile.

@@ -1,6 +1,6 @@
 //! The sentences about a recording that more than one format holds.
 
-use crate::profile::{Mode, Profile, Sampled, Unwind, Unwinding, View, Weight};
+use crate::profile::{Bounds, Mode, Profile, Sampled, Unwind, Unwinding, View, Weight};
 
 use super::{human, name};
 
@@ -61,16 +61,39 @@ pub fn observed(profile: &Profile) -> Option<String> {
     if slices.is_whole() {
         return Some(format!("all of what it did, {cost}"));
     }
-    let growth = slices.growth().map(|growth| {
-        let at_least = human::counted(growth.at_least(), "block");
-        format!(", of what is unfreed an upper bound: at least {at_least} are")
+    let bounds = profile.bounds().map(|bounds| {
+        let between = between(bounds, profile.view);
+        format!(", of what is unfreed upper bounds ({between} in all)")
     });
     Some(format!(
         "{} of what it did, in {}, {cost}; all numbers are estimates{}",
         percent(slices.share()),
         human::counted(slices.slices.len() as u64, "slice"),
-        growth.unwrap_or_default()
+        bounds.unwrap_or_default()
     ))
+}
+
+/// `between 70,000 and 1,200,000 blocks`.
+fn between(Bounds { at_least, at_most }: Bounds, view: View) -> String {
+    let at_most = human::counted(at_most, noun(view));
+    format!("between {} and {at_most}", human::count(at_least))
+}
+
+/// What is unfreed, all stacks together: `27.75 MiB in 3,456 blocks`. Where that is an upper bound: `between 70,000 and
+/// 1,200,000 blocks, at most 27.75 MiB; each stack has at most the bytes and blocks that are shown`.
+pub fn unfreed(profile: &Profile) -> String {
+    let Some(bounds) = profile.bounds() else {
+        return weight(profile.totals.unfreed, profile.view);
+    };
+    let by_stack = match profile.bounds_by_stack() {
+        Some(_) => "; each stack has at most the bytes and blocks that are shown",
+        None => "",
+    };
+    format!(
+        "{}, at most {}{by_stack}",
+        between(bounds, profile.view),
+        human::bytes(profile.totals.unfreed.bytes)
+    )
 }
 
 /// What to say when there is nothing to show.
@@ -197,6 +220,30 @@ mod tests {
         let text =
             "one byte of 512.00 KiB; all numbers are estimates, what is unfreed from 96 blocks";
         assert_eq!(sampled(&profile).as_deref(), Some(text));
+    }
+
+    #[test]
+    fn upper_bounds_say_so() {
+        let mut profile = sample::profile();
+        assert_eq!(observed(&profile), None);
+        assert_eq!(unfreed(&profile), "27.73 MiB in 3,024 blocks");
+        profile.slices = sample::gaps().slices;
+        assert_eq!(
+            observed(&profile).as_deref(),
+            Some(
+                "6.2% of what it did, in 4 slices, at a cost of 4.9% of its CPU time (5.0% granted); all numbers are \
+                 estimates, of what is unfreed upper bounds (between 3,008 and 3,024 blocks in all)"
+            )
+        );
+        let all = "between 3,008 and 3,024 blocks, at most 27.73 MiB";
+        let by_stack = "; each stack has at most the bytes and blocks that are shown";
+        assert_eq!(unfreed(&profile), format!("{all}{by_stack}"));
+        profile.mode = Mode::All;
+        assert_eq!(unfreed(&profile), all);
+        // fewer are shown than were taken and not given back
+        profile.totals.unfreed.count = 1;
+        let all = "between 1 and 1 block, at most 27.73 MiB";
+        assert_eq!(unfreed(&profile), all);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! A report for a person: what was recorded, the sums, what is doubtful, and the largest stacks as
 //! a table. Never wider than [`WIDTH`] columns. No colours, no escapes: any terminal, any file.
 
+mod table;
+
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
 
 use crate::profile::{Frame, Mode, Profile, Stack, Weight};
@@ -10,7 +12,7 @@ use crate::profile::{Frame, Mode, Profile, Stack, Weight};
 use super::frames::ours;
 use super::shorten::shorten;
 use super::wrap::{columns, fit, wrap};
-use super::{Options, Weigh, Writer, human, name, reconciled, sum, summary};
+use super::{Options, Weigh, Writer, human, name, reconciled, summary};
 
 /// Columns.
 pub const WIDTH: usize = 100;
@@ -50,7 +52,7 @@ impl Writer for Text {
         if profile.stacks.is_empty() {
             writeln!(out, "{}", summary::nothing(profile))?;
         } else {
-            table(profile, options, out)?;
+            table::write(profile, options, out)?;
         }
         if let Some(reconciliation) = &profile.reconciliation {
             writeln!(out)?;
@@ -109,8 +111,7 @@ pub fn header(profile: &Profile, options: &Options) -> Vec<(&'static str, String
             summary::weight(totals.given_back, profile.view)
         ),
     ));
-    let unfreed = summary::weight(totals.unfreed, profile.view);
-    lines.push(("unfreed", unfreed));
+    lines.push(("unfreed", summary::unfreed(profile)));
     lines.push(("memory", summary::reconciliation(profile)));
     lines.push(("stacks", summary::stacks(profile)));
     lines.push(("losses", summary::losses(profile)));
@@ -122,51 +123,6 @@ pub fn header(profile: &Profile, options: &Options) -> Vec<(&'static str, String
         lines.push(("warning", name::clean(&warning.to_string()).into_owned()));
     }
     lines
-}
-
-/// The rows, largest first, and one line for those there is no room for.
-fn table(profile: &Profile, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    let all = sum(&profile.stacks);
-    let rows = rows(&profile.stacks, options.weight);
-    let (shown, rest) = rows.split_at(options.top.min(rows.len()));
-
-    let mut cells = vec![["bytes", "count", "share"].map(str::to_owned)];
-    cells.extend(shown.iter().map(|row| {
-        [
-            human::bytes(row.weight.bytes),
-            human::count(row.weight.count),
-            human::share(options.weight.of(row.weight), options.weight.of(all)),
-        ]
-    }));
-    let widths: [usize; 3] =
-        std::array::from_fn(|i| cells.iter().map(|cells| cells[i].len()).max().unwrap_or(0));
-    let left: usize = widths.iter().map(|width| width + 2).sum();
-
-    let heading = vec!["called by, innermost first".to_owned()];
-    let stacks = shown
-        .iter()
-        .map(|row| wrap_frames(&row.frames, WIDTH - left));
-    for (cells, lines) in cells.iter().zip(std::iter::once(heading).chain(stacks)) {
-        for (cell, width) in cells.iter().zip(widths) {
-            write!(out, "{cell:>width$}  ")?;
-        }
-        writeln!(out, "{}", lines.join(&format!("\n{:left$}", "")))?;
-    }
-
-    if !rest.is_empty() {
-        let mut weight = Weight::default();
-        for row in rest {
-            weight += row.weight;
-        }
-        writeln!(
-            out,
-            "and {}: {} ({})",
-            human::counted(rest.len() as u64, "more row"),
-            summary::weight(weight, profile.view),
-            human::share(options.weight.of(weight), options.weight.of(all))
-        )?;
-    }
-    Ok(())
 }
 
 /// The stacks that look the same in the table.
@@ -289,6 +245,15 @@ mod tests {
     }
 
     #[test]
+    fn with_gaps() {
+        let options = Options {
+            top: 2,
+            ..Options::default()
+        };
+        insta::assert_snapshot!(text(&sample::gaps(), &options));
+    }
+
+    #[test]
     fn of_an_empty_profile() {
         insta::assert_snapshot!(text(&sample::empty(), &Options::default()));
     }
@@ -372,9 +337,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_wider(names in prop::collection::vec("\\PC{0,120}", 0..8), top in 0..3_usize) {
+        fn never_wider(names in prop::collection::vec("\\PC{0,120}", 0..8), top in 0..3_usize, gaps: bool) {
             let names: Vec<_> = names.iter().map(String::as_str).collect();
-            let mut profile = sample::profile();
+            let mut profile = if gaps { sample::gaps() } else { sample::profile() };
             profile.stacks = vec![sample::stack(1, 1, &names), sample::stack(2, 1, &["a"])];
             let options = Options { top, ..Options::default() };
             prop_assert!(widest(&text(&profile, &options)) <= WIDTH);

@@ -9,7 +9,7 @@ use super::Recording;
 use crate::bpf::Bpf;
 use crate::check;
 use crate::collect::{self, RawProfile};
-use crate::profile::{End, ProcessMemory, Slices, Unwinding};
+use crate::profile::{Bounds, End, ProcessMemory, Slices, Unwinding};
 use crate::symbolize::symbolize;
 use crate::target::{self, MemoryReading};
 use crate::warning::Warning;
@@ -79,7 +79,7 @@ impl Recording<'_> {
         let counted = collect::count(&bpf, stacks, settings.unwind, settings.mode, outcome)?;
         let gaps = estimated.map(|slices| Warning::Gaps {
             slices: slices.slices.len(),
-            at_least: slices.growth().map(|growth| growth.at_least()),
+            bounds: Bounds::of(slices, counted.totals.unfreed.count),
         });
         let raw = RawProfile {
             view: source.view(),

@@ -54,6 +54,18 @@ fn the_sample_survives_in_every_format() {
     assert_survives(&sample::empty());
 }
 
+/// They follow from the rest: whatever the file says, the same is written again.
+#[test]
+fn what_is_unfreed_at_least_survives_with_the_rest() {
+    let profile = sample::gaps();
+    assert_survives(&profile);
+    let text = String::from_utf8(as_json(&profile)).unwrap();
+    let wrong = text.replace("\"at_least\": 2984", "\"at_least\": 3000");
+    assert_ne!(wrong, text);
+    let read = json(wrong.as_bytes()).unwrap();
+    assert_eq!(String::from_utf8(as_json(&read)).unwrap(), text);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]

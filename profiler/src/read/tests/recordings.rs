@@ -8,9 +8,9 @@ use proptest::option::of;
 use proptest::prelude::*;
 
 use crate::profile::{
-    ByKind, End, Frame, GivenBackLazily, Kind, Mode, Module, Process, ProcessMemory, Profile,
-    Reconciliation, Resident, Sampled, Slice, Slices, Stack, Totals, Unwind, Unwinding, View, Walk,
-    Weight,
+    Bounds, ByKind, End, Frame, GivenBackLazily, Kind, Mode, Module, Process, ProcessMemory,
+    Profile, Reconciliation, Resident, Sampled, Slice, Slices, Stack, Totals, Unwind, Unwinding,
+    View, Walk, Weight,
 };
 use crate::warning::Warning;
 
@@ -163,8 +163,10 @@ fn end() -> impl Strategy<Value = End> {
 
 fn warning() -> impl Strategy<Value = Warning> {
     prop_oneof![
-        (0..9_usize, prop::option::of(any::<u64>()))
-            .prop_map(|(slices, at_least)| Warning::Gaps { slices, at_least }),
+        (0..9_usize, of(any::<[u64; 2]>())).prop_map(|(slices, bounds)| Warning::Gaps {
+            slices,
+            bounds: bounds.map(|[at_least, at_most]| Bounds { at_least, at_most }),
+        }),
         name().prop_map(|module| Warning::LateModule { module }),
         (name(), name()).prop_map(|(module, reason)| Warning::NoUnwindTable { module, reason }),
         Just(Warning::Kernel("a mistake")),
@@ -228,10 +230,10 @@ fn reconciliation() -> impl Strategy<Value = Reconciliation> {
 }
 
 fn slices() -> impl Strategy<Value = Slices> {
-    let net = prop::option::of(-1000_i64..1000);
+    let net = prop::option::weighted(0.9, -1000_i64..1_000_000_000_000);
     let slice = (any::<u64>(), 0.0..1.0_f64, net);
     let slice = slice.prop_map(|(begin, share, net)| Slice { begin, share, net });
-    let slices = prop::collection::vec(slice, 1..5);
+    let slices = prop::collection::vec(slice, 1..9);
     let numbers = [0.0..1.0_f64, 0.0..3.0, 0.0..3.0];
     (slices, numbers).prop_map(|(slices, [error, cost, granted])| Slices {
         slices,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::ser::{SerializeSeq, Serializer};
 
-use crate::profile::{Frame, Kind, Stack, Walk, Weight};
+use crate::profile::{Bounds, Frame, Kind, Stack, Walk, Weight};
 
 /// A stack with what hangs on it.
 #[derive(Serialize)]
@@ -20,6 +20,9 @@ struct StackEntry<'a> {
     unfreed_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unfreed_count: Option<u64>,
+    /// Blocks that are unfreed at least, where that can be less than `count`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_least: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,8 +48,17 @@ struct FrameEntry<'a> {
     inlined: bool,
 }
 
+/// All of them.
+pub struct Stacks<'a> {
+    /// Largest first.
+    pub stacks: &'a [Stack],
+    /// Between which numbers is unfreed, where that can be said by stack.
+    pub bounds: Option<Bounds>,
+}
+
 /// As an array, each stack serialized as it is reached.
-pub fn stacks<S: Serializer>(stacks: &[Stack], serializer: S) -> Result<S::Ok, S::Error> {
+pub fn stacks<S: Serializer>(all: &Stacks<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    let Stacks { stacks, bounds } = all;
     serializer.collect_seq(stacks.iter().map(|stack| {
         let Stack {
             weight: Weight { bytes, count },
@@ -63,6 +75,7 @@ pub fn stacks<S: Serializer>(stacks: &[Stack], serializer: S) -> Result<S::Ok, S
             taken_count: taken.map(|taken| taken.count),
             unfreed_bytes: unfreed.map(|unfreed| unfreed.bytes),
             unfreed_count: unfreed.map(|unfreed| unfreed.count),
+            at_least: bounds.map(|bounds| bounds.at_least_of(*count)),
             kind: kind.map(Kind::name),
             cut: cut.as_deref(),
             approximate: *approximate,

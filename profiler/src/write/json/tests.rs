@@ -1,4 +1,5 @@
 use super::*;
+use crate::profile::Mode;
 use crate::write::sample;
 
 fn json(profile: &Profile) -> String {
@@ -49,6 +50,26 @@ fn estimates_say_so() {
     let value: serde_json::Value = serde_json::from_str(&json(&profile)).unwrap();
     let expected = serde_json::json!({"mean_bytes": 524_288, "samples": 96});
     assert_eq!(value["sampled"], expected);
+}
+
+#[test]
+fn what_is_unfreed_at_least_is_told_of_each_stack_where_there_are_gaps() {
+    let at_least = |profile: &Profile| -> Vec<Option<u64>> {
+        let value: serde_json::Value = serde_json::from_str(&json(profile)).unwrap();
+        let stacks = value["stacks"].as_array().unwrap();
+        stacks
+            .iter()
+            .map(|it| it.get("at_least")?.as_u64())
+            .collect()
+    };
+    let mut profile = sample::gaps();
+    // of 3,008 all stacks together, which show 3,024: of those of each all but 16
+    let expected = [0, 2984, 0, 0, 0].map(Some);
+    assert_eq!(at_least(&profile), expected);
+    assert!(json(&profile).contains("\"count\": 3000, \"at_least\": 2984, \"frames\": ["));
+    profile.mode = Mode::All;
+    assert_eq!(at_least(&profile), [None; 5], "everything taken");
+    assert_eq!(at_least(&sample::profile()), [None; 5], "no gaps");
 }
 
 #[test]
