@@ -7,14 +7,14 @@ use anyhow::{Context, Result};
 use unfreed_tests::unfreed::Unfreed;
 
 use crate::fault_floor::FaultFloor;
-use crate::numbers::Spread;
+use crate::numbers::undisturbed;
 use crate::worker::Worker;
 
 /// Pages of a mapping, and pages of a batch: some ten milliseconds. 0: rounds over resident memory.
 const KINDS: [(u32, u32); 4] = [(1, 5_000), (16, 16_000), (256, 25_600), (0, 2_000)];
 
 /// How often everything is measured, and how many batches each time.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 15;
 const BATCHES: usize = 25;
 
 /// What the table is of.
@@ -24,8 +24,9 @@ calls deep, so many pages at a time: alone, while `unfreed pages` records anothe
 leave at once, but the kernel runs them at every fault there is, and tells of every mapping that is made),
 with the floor (a program on the tracepoint that looks whose fault it is, where, and at one word of its stack, and
 keeps nothing, below which no exact recording of stacks can get), and while it is recorded itself. The last row is a
-program that takes no faults: microseconds for a round of copying memory and allocating. Ratios are of rounds, and so is
-their spread.";
+program that takes no faults: microseconds for a round of copying memory and allocating. These numbers are no medians:
+a neighbour on the same core makes a fault half as long again for seconds on end, so each is what a twentieth of all
+batches of all rounds is below.";
 
 /// Who is recorded.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ enum Watcher {
     Unfreed(Unfreed),
 }
 
-/// Medians of each round: by kind, then by way.
+/// Nanoseconds of a page in each batch: by kind, then by way.
 #[derive(Default)]
 pub struct Faults([[Vec<f64>; WAYS.len()]; KINDS.len()]);
 
@@ -67,10 +68,9 @@ pub fn measure(program: &Path) -> Result<Faults> {
             };
             for (kind, &(pages, count)) in KINDS.iter().enumerate() {
                 worker.run(pages, count)?;
-                let times: Result<Vec<_>> =
-                    (0..BATCHES).map(|_| worker.run(pages, count)).collect();
-                let middle = Spread::of(times?).context("no batch was run")?.median;
-                faults.0[kind][way as usize].push(middle);
+                for _ in 0..BATCHES {
+                    faults.0[kind][way as usize].push(worker.run(pages, count)?);
+                }
             }
             watcher.end()?;
         }
@@ -103,17 +103,15 @@ impl Faults {
                 0 => ("no faults, µs".to_owned(), 1e3, 2),
                 _ => (pages.to_string(), 1.0, 0),
             };
-            let spread = |way: Way| {
-                let times = ways[way as usize].iter().map(|time| time / unit);
-                Spread::of(times).context("nothing was measured")
+            let time = |way: Way| {
+                let time = undisturbed(&ways[way as usize]).context("nothing was measured")?;
+                anyhow::Ok(time / unit)
             };
-            let ratio = |way: Way| {
-                let rounds = ways[way as usize].iter().zip(&ways[Way::Nobody as usize]);
-                Spread::of(rounds.map(|(this, alone)| this / alone)).context("nothing was measured")
-            };
-            write!(text, "| {name} | {:.digits$} |", spread(Way::Nobody)?)?;
+            let alone = time(Way::Nobody)?;
+            write!(text, "| {name} | {alone:.digits$} |")?;
             for way in [Way::Another, Way::Floor, Way::Itself] {
-                write!(text, " {:.digits$} | {:.3} |", spread(way)?, ratio(way)?)?;
+                let time = time(way)?;
+                write!(text, " {time:.digits$} | {:.3} |", time / alone)?;
             }
             writeln!(text)?;
         }
