@@ -155,8 +155,10 @@ fn store(thread: &mut Thread) {
     unsafe { new.write(touch) };
     let (key, value): (&BlockKey, &Touches) = (&thread.key, &thread.touches);
     let inserted = insert::insert(&TOUCHES, key, value, u64::from(BPF_NOEXIST));
-    // SAFETY: as above.
-    unsafe { new.write(Kept::default()) };
+    for word in 0..size_of::<Kept>() / size_of::<u64>() {
+        // SAFETY: as above. Volatile, since LLVM would make a call of memset of it.
+        unsafe { new.cast::<u64>().add(word).write_volatile(0) };
+    }
     match inserted {
         Ok(()) => {}
         Err(E2BIG) => lost(Loss::TouchMapFull),

@@ -8,6 +8,7 @@ mod errors;
 mod exits;
 mod go;
 mod heap_matrix;
+mod heard;
 mod judge;
 mod losses;
 mod modules;

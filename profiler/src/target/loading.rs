@@ -27,3 +27,36 @@ pub fn may_load(modules: &Modules) -> bool {
     }
     imported || !exported
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Of a program that waits for its input to end, when it does; or before its C library has been mapped.
+    fn of(program: &str, arguments: &[&str]) -> (bool, bool) {
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut modules = Modules::of(child.id(), None);
+        let before = may_load(&modules);
+        while !modules.all().iter().any(|it| it.path.contains("/libc.so")) {
+            modules.refresh(Vec::new).unwrap();
+        }
+        let after = may_load(&modules);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        (before, after)
+    }
+
+    #[test]
+    fn who_asks_for_dlopen_may_load() {
+        assert_eq!(of("cat", &[]), (true, false));
+        // For its builtin `enable -f`.
+        assert_eq!(of("bash", &["-c", "read -r line"]), (true, true));
+    }
+}
