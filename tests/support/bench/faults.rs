@@ -21,8 +21,7 @@ const BATCHES: usize = 25;
 pub const ABOUT: &str = "\
 Nanoseconds of CPU time for each page that a program maps, touches and unmaps, as fast as it can, 16
 calls deep, so many pages at a time: alone, while `unfreed pages` records another process (its programs
-leave at once, but the kernel runs them at every fault there is, and tells of every mapping that is made),
-with the floor (a program on the tracepoint that looks whose fault it is, where, and at one word of its stack, and
+leave at once, but the kernel runs them at every fault there is), with the floor (a program on the tracepoint that looks whose fault it is, where, and at one word of its stack, and
 keeps nothing, below which no exact recording of stacks can get), and while it is recorded itself. The last row is a
 program that takes no faults: microseconds for a round of copying memory and allocating. These numbers are no medians:
 a neighbour on the same core makes a fault half as long again for seconds on end, so each is what a twentieth of all
