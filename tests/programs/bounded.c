@@ -14,8 +14,24 @@
 #define SITE __attribute__((noipa))
 #define KEEP(value) __asm__ volatile("" : "+r"(value) : : "memory")
 
-/* What a pair's worth of other work takes: about 0.4 us. */
-enum { WORK = 1400, LEAK_EVERY = 500, RING_EVERY = 50, SHORT = 20, LONG = 100, RING = 20000 };
+enum { LEAK_EVERY = 500, RING_EVERY = 50, SHORT = 20, LONG = 100, RING = 20000 };
+
+/* What a pair's worth of other work takes: nanoseconds of CPU time, and how many turns of a loop that is here. */
+#define WORK 400
+static long turns;
+
+static void spin(long count)
+{
+    for (volatile long i = 0; i < count; i++) {
+    }
+}
+
+static uint64_t spent(clockid_t clock)
+{
+    struct timespec time;
+    clock_gettime(clock, &time);
+    return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
 
 static atomic_ulong pairs, leaked, leaked_bytes;
 
@@ -66,8 +82,7 @@ static void *work(void *ring)
             leaked++;
             leaked_bytes += size;
         }
-        for (volatile int i = 0; i < WORK; i++) {
-        }
+        spin(turns);
         pairs++;
     }
     return NULL;
@@ -75,6 +90,10 @@ static void *work(void *ring)
 
 int main(int argc, char **argv)
 {
+    enum { MANY = 10000000 };
+    uint64_t begin = spent(CLOCK_THREAD_CPUTIME_ID);
+    spin(MANY);
+    turns = WORK * (long)MANY / (long)(spent(CLOCK_THREAD_CPUTIME_ID) - begin);
     pthread_t worker;
     clockid_t clock;
     if (pthread_create(&worker, NULL, work, argc > 1 ? argv[1] : NULL) != 0 || pthread_getcpuclockid(worker, &clock) != 0) {
@@ -84,9 +103,7 @@ int main(int argc, char **argv)
     fflush(stdout);
     char line[16];
     while (fgets(line, sizeof line, stdin)) {
-        struct timespec time;
-        clock_gettime(clock, &time);
-        uint64_t cpu = (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+        uint64_t cpu = spent(clock);
         printf("%lu %lu %lu %lu\n", (unsigned long)pairs, (unsigned long)cpu, (unsigned long)leaked_bytes,
                (unsigned long)leaked);
         fflush(stdout);
