@@ -161,7 +161,7 @@ pub fn holds(thread: &mut Thread) -> bool {
     let Some(lead) = window::hold(&mut thread.window, memo.sp, 8 * memo.span) else {
         return false;
     };
-    let groups = (memo.count + MEMO_GROUP as u64 - 1) / MEMO_GROUP as u64;
+    let groups = memo.count.div_ceil(MEMO_GROUP as u64);
     let words = thread.window.words.as_ptr();
     difference(memo, masked::<{ 2 * GROUPS - 1 }>(groups), words, lead) == 0
 }
