@@ -264,6 +264,7 @@ fn indirect(code: &dyn Code, instruction: &Instruction) -> Option<Place> {
     code.slot(instruction.memory_displacement64())
 }
 
+pub mod emulation;
 pub mod entry;
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,8 @@ pub enum Warning {
     Gaps {
         /// How often.
         slices: usize,
+        /// How far the share of what the target did that was observed may be off, in percent of itself: its standard error.
+        percent: u32,
         /// Between which numbers is unfreed, if that is known.
         bounds: Option<Bounds>,
     },
@@ -96,13 +98,18 @@ impl fmt::Display for Warning {
                  live then is shown as unfreed, given back since or not; record for longer, or with a larger \
                  --max-overhead",
             ),
-            Self::Gaps { slices, bounds } => {
+            Self::Gaps {
+                slices,
+                percent,
+                bounds,
+            } => {
                 write!(
                     f,
                     "to keep within the bound on overhead the target was recorded in {slices} slices: what was given \
                      back in a gap is shown as unfreed until its address is seen to be freed or handed out again, so \
                      blocks that live longer than a slice, but not for ever, can be shown many times over: what is \
-                     shown of a stack is an upper bound"
+                     shown of a stack is an upper bound; and all numbers may be off together, by about {percent} %, as it is \
+                     not known any better which share of the target's work was observed"
                 )?;
                 if let Some(bounds) = bounds {
                     let Bounds { at_least, at_most } = bounds;

@@ -1,97 +1,24 @@
 //! `--max-overhead`: the target keeps its speed, and the leak is found all the same.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use unfreed_tests::bounded::Bounded;
 use unfreed_tests::build::{self, Linkage};
-use unfreed_tests::child::{Lines, Owned};
 use unfreed_tests::compare::{Side, compare};
 use unfreed_tests::matrix::{self, Allocator};
-use unfreed_tests::report::{Report, Slice};
+use unfreed_tests::report::{Growth, Report, Slice};
 use unfreed_tests::unfreed::Unfreed;
-
-const LIMIT: Duration = Duration::from_mins(1);
 
 /// How long the program is recorded: its bound is reached at once.
 const RECORDED: Duration = Duration::from_secs(30);
-
-/// Each takes a whole processor: one at a time.
-static ALONE: Mutex<()> = Mutex::new(());
-
-/// The program, and how it is asked.
-struct Bounded {
-    _alone: MutexGuard<'static, ()>,
-    child: Owned,
-    lines: Lines,
-}
-
-/// What it says of itself.
-#[derive(Debug, Clone, Copy)]
-struct Said {
-    pairs: f64,
-    /// CPU time, seconds: what others take from it does not count.
-    cpu: f64,
-    leaked_bytes: f64,
-    leaked: f64,
-}
-
-impl Bounded {
-    fn start(arguments: &[&str]) -> Result<Self> {
-        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let path = build::program("bounded", Linkage::Dynamic)?;
-        let mut command = std::process::Command::new(path);
-        command
-            .args(arguments)
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped());
-        let mut child = Owned::spawn(&mut command)?;
-        let lines = Lines::of(child.child().stdout.take().context("its output")?);
-        ensure!(lines.next(LIMIT)?.as_deref() == Some("ready"), "not ready");
-        Ok(Self {
-            _alone: alone,
-            child,
-            lines,
-        })
-    }
-
-    fn ask(&mut self) -> Result<Said> {
-        use std::io::Write as _;
-        let mut stdin = self.child.child().stdin.as_ref().context("its input")?;
-        stdin.write_all(b"?\n")?;
-        let line = self.lines.next(LIMIT)?.context("it has ended")?;
-        let numbers: Vec<f64> = line.split(' ').filter_map(|it| it.parse().ok()).collect();
-        let [pairs, cpu, leaked_bytes, leaked] = numbers[..] else {
-            anyhow::bail!("it said {line:?}");
-        };
-        Ok(Said {
-            pairs,
-            cpu: cpu / 1e9,
-            leaked_bytes,
-            leaked,
-        })
-    }
-
-    /// Pairs for each second of CPU time.
-    fn speed(&mut self, time: Duration) -> Result<f64> {
-        let begin = self.ask()?;
-        std::thread::sleep(time);
-        Ok(self.ask()?.speed_since(begin))
-    }
-}
-
-impl Said {
-    fn speed_since(self, begin: Self) -> f64 {
-        (self.pairs - begin.pairs) / (self.cpu - begin.cpu)
-    }
-}
 
 #[test]
 fn the_target_keeps_its_speed_and_the_leak_is_found() -> Result<()> {
     let mut program = Bounded::start(&[])?;
     let before = program.speed(Duration::from_secs(3))?;
-    let unfreed = Unfreed::heap(program.child.pid(), &["--max-overhead", "5"])?;
+    let unfreed = Unfreed::heap(program.pid(), &["--max-overhead", "5"])?;
     let begin = program.ask()?;
     std::thread::sleep(RECORDED);
     let end = program.ask()?;
@@ -99,17 +26,20 @@ fn the_target_keeps_its_speed_and_the_leak_is_found() -> Result<()> {
     let after = program.speed(Duration::from_secs(3))?;
 
     let alone = before.midpoint(after);
-    let kept = end.speed_since(begin) / alone;
+    let (kept, own) = (end.speed_since(begin) / alone, end.own_since(begin));
     let report = &recording.report;
     let observed = report.observed.clone();
     let observed = observed.context("the JSON does not say what was observed")?;
-    println!("{before:.0} pairs/s, then {kept:.3} of it; {observed:?}");
+    println!(
+        "{before:.0} pairs/s, then {kept:.3} of it, {own:.3} of its time is its own; {observed:?}"
+    );
     ensure!(alone > 3e5, "{alone} pairs/s: too few");
-    // Recorded all the time it keeps a fifth. How much exactly is no matter of a test: others on the machine make
-    // it slower to take the probes away.
-    ensure!(kept >= 0.6, "{kept} of {alone} pairs/s");
+    // Recorded all the time a sixth is its own, and it keeps a fifth of its speed, which others on the machine change, too:
+    // `cargo xtask bench` has it in several rounds.
+    ensure!(own >= 0.93, "{own} of its CPU time is its own");
+    ensure!(kept >= 0.75, "{kept} of {alone} pairs/s");
     ensure!(observed.share < 0.2, "{observed:?}");
-    ensure!(observed.cost < 0.3, "{observed:?}");
+    ensure!(observed.cost < 0.07, "{observed:?}");
     ensure!(report.lost().count() == 0, "{:?}", report.losses);
     ensure!(
         report
@@ -126,21 +56,42 @@ fn the_target_keeps_its_speed_and_the_leak_is_found() -> Result<()> {
         widest.is_some_and(|(site, _)| site == "site_leak"),
         "{sites:?}"
     );
-    let estimate = sites["site_leak"].bytes as f64 / (end.leaked_bytes - begin.leaked_bytes);
-    println!("{estimate:.2} of what has leaked; {sites:?}");
-    // What the target's own work takes is a small difference, seen in some hundred milliseconds of a busy machine.
+    let leaked = end.leaked - begin.leaked;
+    let growth = observed.growth.context("the growth")?;
+    let shown = sites["site_leak"];
+    println!("{growth:?} of {leaked}; {sites:?}");
+    is_right(growth, leaked)?;
+    // The leak is what grows.
     ensure!(
-        (0.2..5.0).contains(&estimate),
-        "{estimate} of what has leaked: {sites:?}"
+        (0.8..1.2).contains(&(shown.count as f64 / growth.count)),
+        "{shown:?}, {growth:?}"
+    );
+    let mean = (end.leaked_bytes - begin.leaked_bytes) / leaked;
+    ensure!(
+        (shown.bytes as f64 / shown.count as f64 / mean - 1.0).abs() < 0.01,
+        "{shown:?}, {mean} bytes each have leaked"
     );
     let at_least = bounded_by_site(report)?["site_leak"];
-    let leaked = end.leaked - begin.leaked;
     println!("{at_least} of {leaked} blocks at least");
-    // How much was observed is known no better than that; where it is known badly, none is for certain.
+    ensure!(at_least as f64 <= 1.2 * leaked, "{at_least} of {leaked}");
+    // All but the little that others show.
+    let certain = growth.count - 1.96 * growth.error;
+    let others = report.totals.unfreed.count - shown.count;
     ensure!(
-        at_least as f64 <= 5.0 * leaked,
-        "at least {at_least}, and {leaked} have leaked: {sites:?}; {observed:?}"
+        at_least as f64 >= certain - others as f64 - 1.0,
+        "{at_least}, {growth:?}, {sites:?}"
     );
+    Ok(())
+}
+
+/// An estimate is as near to the truth as it says.
+fn is_right(growth: Growth, truth: f64) -> Result<()> {
+    ensure!(
+        (growth.count - truth).abs() <= 4.0 * growth.error,
+        "{growth:?} of {truth}"
+    );
+    // One that may be anything would be right, too.
+    ensure!(growth.error < growth.count, "{growth:?} of {truth}");
     Ok(())
 }
 
@@ -169,7 +120,7 @@ fn what_circulates_is_not_growth() -> Result<()> {
     let mut program = Bounded::start(&["ring"])?;
     // Until the ring is full.
     std::thread::sleep(Duration::from_secs(3));
-    let unfreed = Unfreed::heap(program.child.pid(), &["--max-overhead", "5"])?;
+    let unfreed = Unfreed::heap(program.pid(), &["--max-overhead", "5"])?;
     let begin = program.ask()?;
     std::thread::sleep(RECORDED);
     let end = program.ask()?;
@@ -181,12 +132,7 @@ fn what_circulates_is_not_growth() -> Result<()> {
     let (sites, _) = report.by_site();
     println!("{leaked} leaked; {observed:?}; {sites:?}");
     ensure!(report.lost().count() == 0, "{:?}", report.losses);
-    // How much was observed is known no better than that.
-    ensure!(
-        (0.2..5.0).contains(&(growth.count / leaked)),
-        "{growth:?} of {leaked}"
-    );
-    // But is the same for both.
+    is_right(growth, leaked)?;
     let [leak, ring] = ["site_leak", "site_ring"].map(|site| sites[site].count as f64);
     ensure!(
         (0.8..1.2).contains(&(growth.count / leak)),

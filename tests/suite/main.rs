@@ -3,6 +3,7 @@
 mod bounded;
 mod chains;
 mod daemon;
+mod emulated;
 mod endings;
 mod errors;
 mod exits;

@@ -6,6 +6,7 @@
 //! Every child process is owned by a value and killed when that is dropped; readiness is a line
 //! that is read, never a time that is waited.
 
+pub mod bounded;
 pub mod browser;
 pub mod build;
 pub mod chain;
@@ -21,4 +22,6 @@ pub mod paths;
 pub mod program;
 pub mod redis;
 pub mod report;
+pub mod system_call;
 pub mod unfreed;
+pub mod uprobe;

@@ -25,7 +25,9 @@ mod tests;
 
 pub use plan::plan;
 
-/// What the user asks for, and knows where detection cannot.
+use crate::site::emulation::Emulation;
+
+/// What is not in the file: what the user asks for, and knows where detection cannot, and what the kernel does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hints {
     /// A prefix before the C library's and jemalloc's names (`my_` for `my_malloc`): every such
@@ -33,6 +35,8 @@ pub struct Hints {
     pub prefix: Option<String>,
     /// Probes on functions' entries go to their first instructions, whatever that costs.
     pub at_entry: bool,
+    /// What is cheap to probe.
+    pub emulation: Emulation,
 }
 
 /// A file of which no plan can be made.

@@ -60,7 +60,7 @@ pub fn plan(elf: &[u8], hints: &Hints) -> Result<Plan, PlanError> {
         match found {
             Some(Ok(returns)) => {
                 let cheapest = planner.spend(FUNCTION_BUDGET, |image, budget| {
-                    cheapest(image, address, shape, &returns, budget)
+                    cheapest(image, address, shape, &returns, hints.emulation, budget)
                 });
                 let site = cheapest.filter(|_| !hints.at_entry).unwrap_or(Site {
                     offset: entry,

@@ -2,6 +2,7 @@
 
 use super::image::{Image, Machine};
 use super::{Returns, Shape, Site};
+use crate::site::emulation::Emulation;
 use crate::site::entry::{Held, emulated};
 
 /// The cheapest place for it that a program can read the arguments at. A return probe that replaces the
@@ -11,12 +12,13 @@ pub fn cheapest(
     address: u64,
     shape: Shape,
     returns: &Returns,
+    emulation: Emulation,
     budget: &mut usize,
 ) -> Option<Site> {
     if image.machine != Machine::X86_64 {
         return None;
     }
-    let site = emulated(image, address, budget)?;
+    let site = emulated(image, address, emulation, budget)?;
     // A function with a name of its own may begin there: not all who call it come by this one's entry.
     if let Some(named) = image.symbols.extent(site.address)
         && named.start > address

@@ -32,9 +32,12 @@ pub fn for_each<K: Pod, V: Pod>(
     // One bucket must fit, and the kernel reads whole buckets: it answers ENOSPC when not.
     let mut room = 1 << 14;
     let mut position: Option<u64> = None;
+    let (mut keys, mut values) = (Vec::<K>::new(), Vec::<V>::new());
     loop {
-        let mut keys: Vec<K> = Vec::with_capacity(room);
-        let mut values: Vec<V> = Vec::with_capacity(room);
+        keys.clear();
+        keys.reserve(room);
+        values.clear();
+        values.reserve(room);
         let mut next = 0_u64;
         let mut attr = BatchAttr {
             in_batch: position

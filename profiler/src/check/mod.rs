@@ -18,6 +18,7 @@ pub use uprobe::own_offset;
 
 use crate::bpf;
 use crate::perf;
+use crate::site::emulation::Emulation;
 
 /// Something that profiling needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,6 +202,11 @@ pub fn host() -> anyhow::Result<Kernel> {
     let host = Host::this()?;
     NEEDS.iter().try_for_each(|&need| host.ask(need))?;
     Kernel::probe(&host.sysfs)
+}
+
+/// What the running kernel emulates under a probe.
+pub fn emulation() -> Emulation {
+    traps::version(Path::new("/proc")).map_or(Emulation::Everywhere, Emulation::of)
 }
 
 /// Mistakes of this kernel that a user should know of before anything is attached, a sentence each.

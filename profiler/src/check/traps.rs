@@ -48,7 +48,7 @@ fn of((major, minor, patch): (u32, u32, u32)) -> Vec<&'static str> {
 
 /// The stable release that the kernel was made of. Distributions say it in places of their own: Ubuntu
 /// in a file, Debian behind the name; others in the name.
-fn version(proc: &Path) -> Option<(u32, u32, u32)> {
+pub fn version(proc: &Path) -> Option<(u32, u32, u32)> {
     let read = |name: &str| std::fs::read_to_string(proc.join(name)).ok();
     let ubuntu = || {
         read("version_signature")?

@@ -65,6 +65,7 @@ impl Heap {
             hints: Hints {
                 prefix,
                 at_entry: self.probe_sites == SitesArg::Entry,
+                ..Hints::default()
             },
             unstripped,
         })

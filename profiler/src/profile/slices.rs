@@ -53,6 +53,11 @@ impl Slices {
             .min(1.0)
     }
 
+    /// How far off the share may be, in whole percent of itself.
+    pub fn error_percent(&self) -> u32 {
+        (self.error * 100.0).round() as u32
+    }
+
     /// Whether there were no gaps: then all numbers are exact.
     pub fn is_whole(&self) -> bool {
         matches!(self.slices[..], [Slice { share: 1.0.., .. }])

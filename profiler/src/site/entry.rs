@@ -1,15 +1,15 @@
 //! The cheapest place for a probe on a function's entry.
 //!
 //! Under a probe most instructions are executed elsewhere and single-stepped, which costs a second trap:
-//! some microseconds, and more in a virtual machine. A few are emulated by the kernel instead, on every
-//! release since 4.17 (arch/x86/kernel/uprobes.c, `push_setup_xol_ops` and `branch_setup_xol_ops`): a
-//! push of a general register, `nop`, and jumps, conditional jumps and calls to a fixed address. So the
+//! some microseconds, and more in a virtual machine. A few are emulated by the kernel instead
+//! ([`super::emulation`]): pushes, `nop`s, jumps, conditional jumps and calls. So the
 //! probe goes on the first of those, if it is the same there as at the entry: every call comes through
 //! exactly once, the stack is as it was, and the arguments are still to be had.
 
-use iced_x86::{Code as Opcode, FlowControl, InstructionInfoFactory, Mnemonic};
+use iced_x86::{FlowControl, InstructionInfoFactory, Mnemonic};
 use iced_x86::{Instruction, OpAccess, OpKind, Register};
 
+use super::emulation::Emulation;
 use super::{Code, Edge, Limits, decode, explore, traps};
 
 /// Instructions that are looked at: what is further in is no prologue.
@@ -42,13 +42,18 @@ impl Site {
 
 /// The first emulated instruction that stands for the entry of the function at `entry`; `None` when there
 /// is none, or when the function's code cannot be followed to its end.
-pub fn emulated(code: &dyn Code, entry: u64, budget: &mut usize) -> Option<Site> {
+pub fn emulated(
+    code: &dyn Code,
+    entry: u64,
+    emulation: Emulation,
+    budget: &mut usize,
+) -> Option<Site> {
     let extent = code.extent(entry)?;
     let mut site = Site::entry(entry);
     let mut info = InstructionInfoFactory::new();
     for _ in 0..MOST {
         let instruction = decode(code, site.address, &extent)?;
-        if is_emulated(&instruction, code.bytes(site.address)) {
+        if emulation.covers(&instruction, code.bytes(site.address)) {
             let stands_for_entry =
                 site.address == entry || is_passed_once(code, entry, site.address, budget);
             return stands_for_entry.then_some(site);
@@ -77,22 +82,6 @@ pub fn emulated(code: &dyn Code, entry: u64, budget: &mut usize) -> Option<Site>
         site.address = instruction.next_ip();
     }
     None
-}
-
-/// Whether the kernel emulates it. No prefixes: with some of them it does not.
-fn is_emulated(instruction: &Instruction, bytes: &[u8]) -> bool {
-    /// The prefix of r8 to r15, the only one that it knows of a push.
-    const REX_B: u8 = 0x41;
-    let length = match instruction.code() {
-        Opcode::Push_r64 => 1 + usize::from(bytes.first() == Some(&REX_B)),
-        Opcode::Nopd | Opcode::Nopq | Opcode::Nopw => 1,
-        Opcode::Jmp_rel8_64 => 2,
-        Opcode::Jmp_rel32_64 | Opcode::Call_rel32_64 => 5,
-        _ if instruction.is_jcc_short() => 2,
-        _ if instruction.is_jcc_near() => 6,
-        _ => return false,
-    };
-    instruction.len() == length
 }
 
 /// The argument register of which the instruction copies all 64 bits to another register.

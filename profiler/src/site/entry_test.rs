@@ -2,11 +2,15 @@
 
 use proptest::prelude::*;
 
-use super::{Held, Site, emulated};
+use super::{Emulation, Held, Site, emulated};
 use crate::site::tests::Function;
 
 fn site(bytes: &[u8]) -> Option<Site> {
-    emulated(&Function(bytes.to_vec()), 0x1000, &mut 1000)
+    site_on(Emulation::Everywhere, bytes)
+}
+
+fn site_on(emulation: Emulation, bytes: &[u8]) -> Option<Site> {
+    emulated(&Function(bytes.to_vec()), 0x1000, emulation, &mut 1000)
 }
 
 /// How far into the function the probe goes.
@@ -118,6 +122,26 @@ fn prologues() {
     }
 }
 
+/// What compilers put at a function's beginning to have room for a patch, on kernels that emulate it.
+#[test]
+fn long_nops() {
+    let nop = |bytes: &[u8]| {
+        let code = code(&[bytes, &[0x55], &[RET]]);
+        [Emulation::Everywhere, Emulation::LongNops]
+            .map(|emulation| site_on(emulation, &code).map(|site| site.address - 0x1000))
+    };
+    assert_eq!(nop(&[0x66, 0x90]), [Some(0), Some(0)]);
+    assert_eq!(nop(&[0x0f, 0x1f, 0x00]), [Some(3), Some(0)]);
+    assert_eq!(nop(&[0x0f, 0x1f, 0x40, 0x00]), [Some(4), Some(0)]);
+    // Linux would make a call of it.
+    assert_eq!(nop(&[0x0f, 0x1f, 0x44, 0, 0]), [Some(5), Some(5)]);
+    assert_eq!(nop(&[0x0f, 0x1f, 0x84, 0, 0, 0, 0, 0]), [Some(8), Some(0)]);
+    // The same with another address, which is none of the kernel's.
+    assert_eq!(nop(&[0x0f, 0x1f, 0x84, 0, 1, 0, 0, 0]), [Some(8), Some(8)]);
+    // pause
+    assert_eq!(nop(&[0xf3, 0x90]), [Some(2), Some(2)]);
+}
+
 /// The site would be passed again, or from elsewhere.
 #[test]
 fn what_control_comes_back_to_does_not_stand_for_the_entry() {
@@ -192,7 +216,8 @@ proptest! {
             let rex = usize::from(instruction[0] == 0x41);
             let pushes = matches!(instruction.get(rex), Some(0x50..=0x57));
             let branches = matches!(instruction[0], 0x70..=0x7f | 0x90 | 0xe8 | 0xe9 | 0xeb)
-                || instruction[0] == 0x0f && matches!(instruction.get(1), Some(0x80..=0x8f));
+                || instruction[0] == 0x0f && matches!(instruction.get(1), Some(0x80..=0x8f))
+                || instruction.starts_with(&[0x66, 0x90]);
             prop_assert!(pushes || branches, "{:x?}", instruction);
         }
     }

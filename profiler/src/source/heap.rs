@@ -9,6 +9,7 @@ use unfreed_common::sample::Sampling;
 
 use crate::allocator::{self, Hints, Plan, Returns};
 use crate::bpf::{Bpf, Probe, Walkers};
+use crate::check;
 use crate::profile::{Process, Reconciliation, Sampled, Slices, Unwind, View, Weight};
 use crate::source::sampling::{sampling, weight, whole};
 use crate::source::{Outcome, Source, Unfreed, Unstripped};
@@ -45,7 +46,10 @@ impl Heap {
     pub fn of(pid: NonZeroU32, hints: Hints, unstripped: Option<Unstripped>, sample: u64) -> Self {
         Self {
             pid,
-            hints,
+            hints: Hints {
+                emulation: check::emulation(),
+                ..hints
+            },
             unstripped,
             allocators: BTreeSet::new(),
             functions: 0,
@@ -222,7 +226,7 @@ impl Source for Heap {
             .slices
             .as_ref()
             .map_or((u64::MAX, 1.0), Slices::telling);
-        let mut unfreed = Unfreed::new();
+        let mut unfreed = Unfreed::default();
         let sampling = self.sampling.as_deref();
         let mut blocks = 0;
         let mut add = |block: &Block| {

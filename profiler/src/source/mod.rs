@@ -18,8 +18,9 @@ use crate::profile::{Kind, Process, Reconciliation, Sampled, Slices, Unwind, Vie
 use crate::target::Modules;
 use crate::warning::Warning;
 
-/// What is unfreed at each stack, by its id, and by kind where the view tells kinds apart.
-pub type Unfreed = HashMap<(u64, Option<Kind>), Weight>;
+/// What is unfreed at each stack, by its id, and by kind where the view tells kinds apart. A quick hash function: it is
+/// called for each block, and ids are hashes already.
+pub type Unfreed = HashMap<(u64, Option<Kind>), Weight, foldhash::fast::RandomState>;
 
 /// What a recording came to.
 pub struct Outcome {

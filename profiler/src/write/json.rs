@@ -22,7 +22,7 @@ use crate::profile::{
 use crate::warning::Warning;
 
 pub use self::layout::Layout;
-pub use self::stack::frames;
+pub use self::stack::{Frames, Written};
 use super::{Options, Writer};
 
 /// The format.

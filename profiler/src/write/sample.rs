@@ -62,6 +62,7 @@ pub fn gaps() -> Profile {
     profile.min_age = Duration::ZERO;
     profile.warnings = vec![Warning::Gaps {
         slices: 4,
+        percent: slices.error_percent(),
         bounds: Bounds::of(&slices, profile.totals.unfreed.count),
     }];
     profile.slices = Some(slices);

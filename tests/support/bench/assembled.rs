@@ -1,7 +1,9 @@
 //! eBPF programs of a few instructions, written by hand: what they do is all that they cost.
 
 use std::io;
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
+
+use unfreed_tests::system_call::owned;
 
 /// One instruction of `include/uapi/linux/bpf.h`, `struct bpf_insn`.
 #[derive(Clone, Copy)]
@@ -103,19 +105,4 @@ pub fn load(kind: u32, instructions: &[Instruction]) -> io::Result<OwnedFd> {
     // SAFETY: the kernel reads the attributes, the instructions and the licence, which live until then.
     let fd = unsafe { libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw const load, size_of::<Load>()) };
     owned(fd)
-}
-
-/// The descriptor that a system call has returned, or why it has not.
-pub fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
-    let fd = succeeded(i32::try_from(fd).unwrap_or(-1))?;
-    // SAFETY: a system call has just returned it, nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// What a system call has returned, unless it failed.
-pub fn succeeded(result: i32) -> io::Result<i32> {
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(result)
 }

@@ -5,10 +5,10 @@ use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use anyhow::{Context, Result};
+use unfreed_tests::system_call::owned;
 
 use crate::assembled::{
-    self, R0, R1, R2, R3, R6, R10, add, call, copy, exit, owned, read, set, shift_right,
-    skip_unless,
+    self, R0, R1, R2, R3, R6, R10, add, call, copy, exit, read, set, shift_right, skip_unless,
 };
 
 /// The floor of a process's page faults. Dropping it ends it.

@@ -2,18 +2,18 @@
 //! than.
 
 use std::collections::BTreeSet;
-use std::ffi::CString;
-use std::fs;
 use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use unfreed::allocator::{self, Hints, Returns};
 use unfreed::bpf::Probe;
+use unfreed::check;
 use unfreed::target::{Module, Modules};
+use unfreed_tests::system_call::succeeded;
+use unfreed_tests::uprobe;
 
-use crate::assembled::{self, Instruction, R0, exit, owned, set, succeeded};
+use crate::assembled::{self, Instruction, R0, exit, set};
 
 /// All functions of a process that unfreed would probe, by the file that they are in.
 pub struct Sites {
@@ -57,6 +57,7 @@ impl Sites {
     pub fn of(pid: u32, at_entry: bool) -> Result<Self> {
         let hints = Hints {
             at_entry,
+            emulation: check::emulation(),
             ..Hints::default()
         };
         let mut modules = Modules::of(pid, None);
@@ -154,55 +155,15 @@ impl File {
 /// `return 0`
 const NOTHING: [Instruction; 2] = [set(R0, 0), exit()];
 
-/// `struct perf_event_attr` in its second version (`include/uapi/linux/perf_event.h`).
-#[repr(C)]
-#[derive(Default)]
-struct Event {
-    kind: u32,
-    size: u32,
-    config: u64,
-    period: u64,
-    sample: u64,
-    read: u64,
-    flags: u64,
-    wakeup: u32,
-    breakpoint: u32,
-    path: u64,
-    offset: u64,
-}
-
 fn attach(program: &OwnedFd, path: &Path, offset: u64, returns: bool, pid: u32) -> Result<OwnedFd> {
-    const TYPE: &str = "/sys/bus/event_source/devices/uprobe/type";
     /// `PERF_EVENT_IOC_SET_BPF` and `PERF_EVENT_IOC_ENABLE`.
     const SET_BPF: libc::Ioctl = 0x4004_2408;
     const ENABLE: libc::Ioctl = 0x2400;
-    const ANY: libc::c_int = -1;
-    const CLOSE_ON_EXEC: libc::c_ulong = 1 << 3;
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    let event = Event {
-        kind: fs::read_to_string(TYPE)?.trim().parse()?,
-        size: size_of::<Event>() as u32,
-        config: u64::from(returns),
-        path: path.as_ptr() as u64,
-        offset,
-        ..Event::default()
-    };
-    // SAFETY: the kernel reads `size` bytes of the attributes and the path, which live until then.
-    let fd = unsafe {
-        libc::syscall(
-            libc::SYS_perf_event_open,
-            &raw const event,
-            pid,
-            ANY,
-            ANY,
-            CLOSE_ON_EXEC,
-        )
-    };
-    let fd = owned(fd)?;
+    let probe = uprobe::open(path, offset, returns, pid)?;
     // SAFETY: both take an integer, and the descriptors are open.
     unsafe {
-        succeeded(libc::ioctl(fd.as_raw_fd(), SET_BPF, program.as_raw_fd()))?;
-        succeeded(libc::ioctl(fd.as_raw_fd(), ENABLE, 0))?;
+        succeeded(libc::ioctl(probe.as_raw_fd(), SET_BPF, program.as_raw_fd()))?;
+        succeeded(libc::ioctl(probe.as_raw_fd(), ENABLE, 0))?;
     }
-    Ok(fd)
+    Ok(probe)
 }

@@ -59,6 +59,7 @@ pub const CHAIN_WITNESS: Variant = Variant {
 
 /// Programs that are in neither list of the matrix.
 const OTHERS: &[Recipe] = &[
+    Recipe::Program("emulated", Linkage::Dynamic),
     Recipe::Program("endings", Linkage::Dynamic),
     Recipe::Program("endings", Linkage::Static),
     Recipe::Program("grow", Linkage::Dynamic),

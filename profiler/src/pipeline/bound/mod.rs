@@ -33,6 +33,10 @@ const LEAST_OWN: f64 = 0.02;
 /// target.
 const UNSEEN: f64 = 0.5;
 
+/// The same where it was seen, at best: a processor that is shared is slower for seconds on end, and a call of the target
+/// then takes longer. What was seen is of some moments.
+const CHANGING: f64 = 0.1;
+
 /// Where the target and the clocks are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reading {
@@ -94,12 +98,15 @@ impl Bound {
     }
 
     /// Whether the probes are to be removed so slowly that something can be seen of what they cost: at first, and now
-    /// and then. How often they were removed before.
+    /// and then. How often they were removed so before, or one more.
     pub fn is_to_learn(&self) -> Option<usize> {
         const AT_FIRST: usize = 5;
         const EACH: usize = 8;
         let turn = self.slices.len();
-        (turn <= AT_FIRST || turn.is_multiple_of(EACH)).then_some(turn)
+        if turn <= AT_FIRST {
+            return Some(turn);
+        }
+        turn.is_multiple_of(EACH).then_some(AT_FIRST + turn / EACH)
     }
 
     /// What was seen while probes were removed.
@@ -162,7 +169,7 @@ impl Bound {
                         .map(|(after, before)| after - before),
                 })
                 .collect(),
-            error: self.fit.map_or(UNSEEN, |fit| fit.error.min(UNSEEN)),
+            error: self.fit.map_or(UNSEEN, |fit| fit.error.hypot(CHANGING)),
             cost: account.spent / account.own.max(1.0),
             granted: self.granted,
         }
@@ -189,9 +196,8 @@ impl Bound {
         let all = time(self.begin, now);
         let others = now.runs - self.begin.runs - recorded;
         let (in_slices, between) = if let Some(fit) = self.fit {
-            // With programs that do more than those it was learnt with, and at least as much as those on ourselves.
-            let spent = cpu - fit.call * calls(recorded);
-            let spent = spent.max(self.cost.on_ourselves(recorded));
+            // With programs that do more than those it was learnt with.
+            let spent = (cpu - fit.call * calls(recorded)).max(0.0);
             (
                 spent.min(cpu * (1.0 - LEAST_OWN)),
                 fit.probes * self.cost.on_ourselves(others),
@@ -279,12 +285,16 @@ mod tests {
                 Step::GoOn => {}
                 Step::Pause => {
                     bound.paused(now);
-                    // With both probes, and with one of them.
+                    // With both probes, and with one of them, which is cheaper than half.
                     let probes = [1, 2].map(|place| ((place, Kind::Emulated), 0.5, expected));
-                    bound.learn([0..2, 0..1, 1..2].map(|there| Phase {
-                        time: 1e9 / rate + cost * 0.5 * there.len() as f64,
-                        probes: probes[there].to_vec(),
-                    }));
+                    let one = 0.5 * (cost - own::TOGETHER.0 * 0.5 * expected);
+                    bound.learn(
+                        [(0..2, cost), (0..1, one), (1..2, one)].map(|(there, cost)| Phase {
+                            time: 1e9 / rate + cost,
+                            error: 0.0,
+                            probes: probes[there].to_vec(),
+                        }),
+                    );
                 }
                 Step::Resume => bound.resumed(now),
             }
@@ -316,6 +326,22 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Each time another entry is the last one that is left: each of two as often as the other.
+    #[test]
+    fn every_entry_is_left_in_its_turn() {
+        let mut bound = Bound::of(5.0, Cost::each(1.0), true, Reading::default());
+        let mut turns = Vec::new();
+        for _ in 0..200 {
+            turns.extend(bound.is_to_learn());
+            bound.resumed(Reading::default());
+            bound.paused(Reading::default());
+        }
+        let odd = turns.iter().filter(|turn| *turn % 2 == 1).count();
+        assert!(turns.len().abs_diff(2 * odd) <= 1, "{turns:?}");
+        assert!(turns.is_sorted_by(|a, b| a < b), "{turns:?}");
+        assert!((20..40).contains(&turns.len()), "{turns:?}");
     }
 
     #[test]

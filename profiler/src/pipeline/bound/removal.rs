@@ -17,14 +17,20 @@ use crate::bpf::{self, Kind, Link, TrapCounts};
 /// How long the target is watched with each set of probes.
 const PHASE: Duration = Duration::from_millis(6);
 
+/// The same when only those are left that are hardly ever hit: it costs nothing, and each call that they tell of stands for many.
+const LAST_PHASE: Duration = Duration::from_millis(30);
+
 /// Of fewer nothing can be said.
-const LEAST_CALLS: u64 = 100;
+const LEAST_CALLS: u64 = 25;
 
 /// How long the kernel takes to remove a breakpoint, where it does that at once.
 const GONE: Duration = Duration::from_millis(1);
 
-/// Probes with less than this share of all calls are no matter.
+/// Probes with less than this share of all calls cost next to nothing.
 const LEAST_SHARE: f64 = 0.05;
+
+/// Those with less than this share do not tell of the others.
+const LEAST_TELLING: f64 = 1e-4;
 
 /// Probes on their way out.
 pub struct Removal(JoinHandle<Vec<Phase>>);
@@ -154,9 +160,14 @@ impl Set {
         let places: BTreeSet<usize> = telling.map(|link| link.place).collect();
         let places: Vec<usize> = places.difference(&self.gone).copied().collect();
         let share: f64 = places.iter().map(|&place| self.shares[place]).sum();
-        if share < LEAST_SHARE {
+        let recorded: u64 = places.iter().map(|&it| seen.recorded.sites[it]).sum();
+        if share < LEAST_TELLING || recorded < LEAST_CALLS {
             return Ok(None);
         }
+        let hot = self.links.iter().filter(|it| it.share >= LEAST_SHARE);
+        let probes: Vec<_> = hot
+            .map(|it| ((it.link.place, it.link.kind), it.share, it.cost))
+            .collect();
         let read = || -> anyhow::Result<(u64, u64)> {
             let cpu = after_tick(seen.cpu)?;
             let Traps { sites, .. } = seen.counts.read()?;
@@ -164,15 +175,14 @@ impl Set {
             Ok((calls, cpu))
         };
         let before = read()?;
-        std::thread::sleep(PHASE);
+        std::thread::sleep(if probes.is_empty() { LAST_PHASE } else { PHASE });
         let after = read()?;
         let (calls, cpu) = (after.0 - before.0, after.1.saturating_sub(before.1));
-        let probes = self.links.iter().filter(|it| it.share >= LEAST_SHARE);
         Ok((calls >= LEAST_CALLS && cpu > 0).then(|| Phase {
             time: cpu as f64 * share / calls as f64,
-            probes: probes
-                .map(|it| ((it.link.place, it.link.kind), it.share, it.cost))
-                .collect(),
+            // Both are counts of what happens now and then.
+            error: (1.0 / calls as f64 + 1.0 / recorded as f64).sqrt(),
+            probes,
         }))
     }
 }

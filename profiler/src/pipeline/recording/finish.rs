@@ -79,6 +79,7 @@ impl Recording<'_> {
         let counted = collect::count(&bpf, stacks, settings.unwind, settings.mode, outcome)?;
         let gaps = estimated.map(|slices| Warning::Gaps {
             slices: slices.slices.len(),
+            percent: slices.error_percent(),
             bounds: Bounds::of(slices, counted.totals.unfreed.count),
         });
         let raw = RawProfile {

@@ -165,6 +165,7 @@ fn warning() -> impl Strategy<Value = Warning> {
     prop_oneof![
         (0..9_usize, of(any::<[u64; 2]>())).prop_map(|(slices, bounds)| Warning::Gaps {
             slices,
+            percent: 12,
             bounds: bounds.map(|[at_least, at_most]| Bounds { at_least, at_most }),
         }),
         name().prop_map(|module| Warning::LateModule { module }),

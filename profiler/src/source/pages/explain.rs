@@ -45,7 +45,7 @@ impl Explained {
 
     /// Weights of what was touched at `latest` or before.
     pub fn unfreed(&self, latest: u64) -> Unfreed {
-        let mut unfreed = Unfreed::new();
+        let mut unfreed = Unfreed::default();
         for (&(stack, kind, time), &pages) in &self.by_touch {
             if time <= latest {
                 *unfreed.entry((stack, Some(kind))).or_default() += Weight {

@@ -2,12 +2,11 @@
 //! recordings, then every stack with what it weighs in each, the largest change first.
 
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use serde::ser::{Serialize as _, Serializer};
 
-use crate::profile::{Change, Diff, Frame, Kind, Process, Side, Weight};
-use crate::write::json::{Layout, Sum, Target, Tool, frames};
+use crate::profile::{Change, Diff, Kind, Process, Side, Weight};
+use crate::write::json::{Frames, Layout, Sum, Target, Tool, Written};
 use crate::write::{Options, Writer};
 
 /// The format.
@@ -79,8 +78,7 @@ struct ChangeEntry<'a> {
     after: Sum,
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
-    #[serde(serialize_with = "frames")]
-    frames: &'a [Arc<Frame>],
+    frames: Frames<'a>,
 }
 
 fn side(side: &Side) -> SideEntry<'_> {
@@ -115,6 +113,7 @@ fn sum(Weight { bytes, count }: Weight) -> Sum {
 }
 
 fn stacks<S: Serializer>(stacks: &[Change], serializer: S) -> Result<S::Ok, S::Error> {
+    let written = Written::default();
     serializer.collect_seq(stacks.iter().map(|change| {
         let Change {
             before,
@@ -126,7 +125,10 @@ fn stacks<S: Serializer>(stacks: &[Change], serializer: S) -> Result<S::Ok, S::E
             before: sum(*before),
             after: sum(*after),
             kind: kind.map(Kind::name),
-            frames,
+            frames: Frames {
+                frames,
+                written: &written,
+            },
         }
     }))
 }

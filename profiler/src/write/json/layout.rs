@@ -4,6 +4,9 @@ use std::io::{self, Write};
 
 use serde_json::ser::Formatter;
 
+/// As deep as elements of the outermost object's arrays are, lines are broken.
+const LINES: usize = 2;
+
 /// Breaks lines between the fields of the outermost object and between the elements of its
 /// arrays, and nowhere else.
 #[derive(Default)]
@@ -15,6 +18,14 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Of a value that is written for itself and put in where nothing is broken into lines.
+    pub fn inside() -> Self {
+        Self {
+            depth: LINES,
+            filled: false,
+        }
+    }
+
     /// Before a value of the object or array that is open; `first` of it or not. On a line of its
     /// own down to the depth of `lines`.
     fn separate<W: ?Sized + Write>(
@@ -68,6 +79,6 @@ impl Formatter for Layout {
 
     fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
         self.filled |= self.depth == 2;
-        self.separate(out, first, 2)
+        self.separate(out, first, LINES)
     }
 }

@@ -1,10 +1,15 @@
 //! The JSON of stacks and frames.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde::ser::{SerializeSeq, Serializer};
+use serde::ser::{Error as _, SerializeSeq, Serializer};
+use serde_json::value::RawValue;
 
+use super::Layout;
 use crate::profile::{Bounds, Frame, Kind, Stack, Walk, Weight};
 
 /// A stack with what hangs on it.
@@ -29,8 +34,7 @@ struct StackEntry<'a> {
     cut: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     approximate: bool,
-    #[serde(serialize_with = "frames")]
-    frames: &'a [Arc<Frame>],
+    frames: Frames<'a>,
 }
 
 #[derive(Serialize)]
@@ -59,6 +63,7 @@ pub struct Stacks<'a> {
 /// As an array, each stack serialized as it is reached.
 pub fn stacks<S: Serializer>(all: &Stacks<'_>, serializer: S) -> Result<S::Ok, S::Error> {
     let Stacks { stacks, bounds } = all;
+    let written = Written::default();
     serializer.collect_seq(stacks.iter().map(|stack| {
         let Stack {
             weight: Weight { bytes, count },
@@ -79,31 +84,63 @@ pub fn stacks<S: Serializer>(all: &Stacks<'_>, serializer: S) -> Result<S::Ok, S
             kind: kind.map(Kind::name),
             cut: cut.as_deref(),
             approximate: *approximate,
-            frames,
+            frames: Frames {
+                frames,
+                written: &written,
+            },
         }
     }))
 }
 
-/// From the innermost outwards; what is not known is absent.
-pub fn frames<S: Serializer>(frames: &[Arc<Frame>], serializer: S) -> Result<S::Ok, S::Error> {
-    let mut sequence = serializer.serialize_seq(Some(frames.len()))?;
-    for frame in frames {
-        let Frame {
-            function,
-            module,
-            offset,
-            file,
-            line,
-            inlined,
-        } = &**frame;
-        sequence.serialize_element(&FrameEntry {
-            function: function.as_deref(),
-            module: module.as_deref(),
-            offset: *offset,
-            file: file.as_deref(),
-            line: *line,
-            inlined: *inlined,
-        })?;
+/// The frames of a stack.
+pub struct Frames<'a> {
+    /// From the innermost outwards; what is not known of one is absent.
+    pub frames: &'a [Arc<Frame>],
+    /// Those that were written before.
+    pub written: &'a Written,
+}
+
+/// Frames as they are written, by address: stacks have most of theirs in common, so that writing them is half of the work.
+/// Of one document, whose frames are all there while it is written.
+#[derive(Default)]
+pub struct Written(RefCell<HashMap<*const Frame, Box<RawValue>>>);
+
+impl Serialize for Frames<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut written = self.written.0.borrow_mut();
+        let mut sequence = serializer.serialize_seq(Some(self.frames.len()))?;
+        for frame in self.frames {
+            let text = match written.entry(Arc::as_ptr(frame)) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(write(frame).map_err(S::Error::custom)?),
+            };
+            sequence.serialize_element(text)?;
+        }
+        sequence.end()
     }
-    sequence.end()
+}
+
+fn write(frame: &Frame) -> serde_json::Result<Box<RawValue>> {
+    let Frame {
+        function,
+        module,
+        offset,
+        file,
+        line,
+        inlined,
+    } = frame;
+    let entry = FrameEntry {
+        function: function.as_deref(),
+        module: module.as_deref(),
+        offset: *offset,
+        file: file.as_deref(),
+        line: *line,
+        inlined: *inlined,
+    };
+    let mut text = Vec::new();
+    entry.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut text,
+        Layout::inside(),
+    ))?;
+    serde_json::from_slice(&text)
 }

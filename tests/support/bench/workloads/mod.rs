@@ -1,5 +1,6 @@
 //! Real workloads under unfreed, under nothing but its probes, and under other tools.
 
+mod bounded;
 mod first;
 mod launch;
 mod live;
@@ -50,6 +51,7 @@ pub fn part() -> Result<String> {
     if !failures.is_empty() {
         write!(text, "\nNot measured:\n\n{failures}")?;
     }
+    write!(text, "\n## A bound on overhead\n\n{}", bounded::section()?)?;
     write!(text, "\n## A million live blocks\n\n{}", live::section()?)?;
     write!(text, "\n## The first flame graph\n\n{}", first::section()?)?;
     Ok(text)
