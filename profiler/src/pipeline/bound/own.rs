@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::least_squares::{Observation, scatter, solve};
 use crate::bpf::Kind;
 
 /// How many phases are remembered: what the target does may change.
@@ -94,12 +95,12 @@ impl Own {
             row[INTERPLAY + index] = 1.0;
             observations.push(Observation { row, value, error });
         }
-        let (solution, _) = solve(&observations, unknowns)?;
+        let (solution, _) = solve(&observations)?;
         let scatter = scatter(&observations[..seen], &solution);
         for it in &mut observations[..seen] {
             it.error *= scatter;
         }
-        let (solution, variance) = solve(&observations, unknowns)?;
+        let (solution, variance) = solve(&observations)?;
         let call = solution[CALL];
         let last = self.0.iter().rev().max_by_key(|it| it.probes.len())?;
         let (mut found, mut on_ourselves) = (solution[INTERPLAY] * last.all_but_the_dearest(), 0.0);
@@ -124,84 +125,6 @@ impl Phase {
             (all + cost, f64::max(dearest, cost))
         });
         all - dearest
-    }
-}
-
-/// `row` times the unknowns is `value`, or off by about `error`.
-struct Observation {
-    row: Vec<f64>,
-    value: f64,
-    error: f64,
-}
-
-fn solve(observations: &[Observation], unknowns: usize) -> Option<(Vec<f64>, f64)> {
-    let mut equations = Equations::of(unknowns);
-    for it in observations {
-        equations.add(&it.row, it.value, it.error);
-    }
-    equations.solve()
-}
-
-/// How much farther than expected observations lie from what was found, in units of what was expected: at least 1.
-fn scatter(observations: &[Observation], solution: &[f64]) -> f64 {
-    let squares = observations.iter().map(|it| {
-        let found: f64 = it
-            .row
-            .iter()
-            .zip(solution)
-            .map(|(factor, value)| factor * value)
-            .sum();
-        ((it.value - found) / it.error).powi(2)
-    });
-    (squares.sum::<f64>() / observations.len().max(1) as f64)
-        .sqrt()
-        .max(1.0)
-}
-
-/// The normal equations of a linear least-squares problem. Two more columns: the right side, and that of the first
-/// column of the inverse matrix, which begins with the variance of the first unknown.
-struct Equations(Vec<Vec<f64>>);
-
-impl Equations {
-    fn of(unknowns: usize) -> Self {
-        let mut rows = vec![vec![0.0; unknowns + 2]; unknowns];
-        rows[0][unknowns + 1] = 1.0;
-        Self(rows)
-    }
-
-    /// `row` times the unknowns is `value`, or off by about `error`.
-    fn add(&mut self, row: &[f64], value: f64, error: f64) {
-        let weight = 1.0 / (error * error);
-        for (equation, factor) in self.0.iter_mut().zip(row) {
-            for (sum, other) in equation.iter_mut().zip(row.iter().chain([&value])) {
-                *sum += weight * factor * other;
-            }
-        }
-    }
-
-    /// By Gaussian elimination: the matrix is positive definite, which needs no other order of its rows. `None`: it is
-    /// not. The unknowns, and the variance of the first one.
-    fn solve(mut self) -> Option<(Vec<f64>, f64)> {
-        let rows = &mut self.0;
-        for at in 0..rows.len() {
-            let pivot = rows[at][at];
-            if pivot.is_nan() || pivot <= 0.0 {
-                return None;
-            }
-            let row: Vec<f64> = rows[at].iter().map(|value| value / pivot).collect();
-            for (index, other) in rows.iter_mut().enumerate() {
-                let factor = other[at];
-                if index != at {
-                    for (value, pivot) in other.iter_mut().zip(&row) {
-                        *value -= factor * pivot;
-                    }
-                }
-            }
-            rows[at] = row;
-        }
-        let unknowns = rows.len();
-        let variance = *rows.first()?.last()?;
-        Some((rows.iter().map(|row| row[unknowns]).collect(), variance))
     }
 }
 

@@ -45,7 +45,7 @@ pub struct Seen {
     pub cost: Cost,
     /// The target's CPU time.
     pub cpu: ClockId,
-    /// How often probes have been removed.
+    /// How often this was done before.
     pub turn: usize,
 }
 
