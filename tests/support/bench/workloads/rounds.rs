@@ -10,7 +10,7 @@ use super::ways::Way;
 use crate::numbers::Spread;
 
 /// How often everything is measured.
-pub const ROUNDS: usize = 5;
+pub const ROUNDS: usize = 7;
 
 /// A first try that took this part of a batch says how large the batches are to be.
 const ENOUGH: f64 = 0.2;
