@@ -23,7 +23,8 @@ pub struct Control {
 /// How many places [`Traps`] tells apart.
 pub const TRAP_PLACES: usize = 512;
 
-/// How often programs of uprobes ran, whether events counted or not; and what they saw while events counted.
+/// How often programs of uprobes ran, whether events counted or not; what they saw while events counted; and where the
+/// target's CPU time goes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Traps {
@@ -37,6 +38,37 @@ pub struct Traps {
     pub taken: u64,
     /// Blocks that were given back, those among them that were taken before, or in a gap.
     pub given_back: u64,
+    /// Where the target was when the processor's clock was sampled.
+    pub clock: Clock,
+}
+
+/// Samples of the processor's clock that met the target.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clock {
+    /// All of them.
+    pub samples: u64,
+    /// Those that met it in user mode, and not on its way into a probe or out of it.
+    pub own: u64,
+}
+
+impl core::ops::AddAssign for Clock {
+    fn add_assign(&mut self, other: Self) {
+        self.samples += other.samples;
+        self.own += other.own;
+    }
+}
+
+impl core::ops::Sub for Clock {
+    type Output = Self;
+
+    /// Those that came after `before`.
+    fn sub(self, before: Self) -> Self {
+        Self {
+            samples: self.samples.saturating_sub(before.samples),
+            own: self.own.saturating_sub(before.own),
+        }
+    }
 }
 
 impl Traps {
@@ -47,6 +79,7 @@ impl Traps {
         walks: 0,
         taken: 0,
         given_back: 0,
+        clock: Clock { samples: 0, own: 0 },
     };
 
     /// Adds these.
@@ -58,26 +91,13 @@ impl Traps {
         self.walks += other.walks;
         self.taken += other.taken;
         self.given_back += other.given_back;
+        self.clock += other.clock;
     }
 
     /// Blocks that were taken less those that were given back.
     #[must_use]
     pub fn net(&self) -> i64 {
         self.taken.wrapping_sub(self.given_back).cast_signed()
-    }
-
-    /// What has come since these were counted.
-    #[must_use]
-    pub fn since(&self, before: &Self) -> Self {
-        let mut since = *self;
-        for (runs, before) in since.sites.iter_mut().zip(&before.sites) {
-            *runs -= before;
-        }
-        since.returns -= before.returns;
-        since.walks -= before.walks;
-        since.taken -= before.taken;
-        since.given_back -= before.given_back;
-        since
     }
 }
 

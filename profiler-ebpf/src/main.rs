@@ -12,6 +12,7 @@
 )]
 
 mod bound;
+mod clock;
 mod frame_pointer;
 mod gaps;
 mod heap;

@@ -30,6 +30,12 @@ fn watched() -> Option<u32> {
     target(|control| control.recording != 0 || control.bounded != 0)
 }
 
+/// [`watched`], for programs that run on every thread there is: only on the target's.
+#[inline(always)]
+pub fn watched_thread() -> Option<u32> {
+    watched().filter(|&tgid| tgid == current_tgid())
+}
+
 /// The target's process id, unless it has ended.
 #[inline(always)]
 fn target(is_on: impl Fn(&Control) -> bool) -> Option<u32> {

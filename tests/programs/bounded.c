@@ -1,4 +1,4 @@
-/* Two million pairs of malloc and free a second, and a leak. Others live for a while: some for microseconds,
+/* More than two million pairs of malloc and free a second, and a leak. Others live for a while: some for microseconds,
  * some for milliseconds; with an argument, ten times as many as are leaked for half a second.
  *
  * Answers each line on stdin with the pairs so far, the nanoseconds of CPU time that they took, and the bytes and
@@ -17,7 +17,7 @@
 enum { LEAK_EVERY = 500, RING_EVERY = 50, SHORT = 20, LONG = 100, RING = 20000 };
 
 /* What a pair's worth of other work takes: nanoseconds of CPU time, and how many turns of a loop that is here. */
-#define WORK 400
+#define WORK 250
 static long turns;
 
 static void spin(long count)

@@ -23,5 +23,6 @@ pub mod program;
 pub mod redis;
 pub mod report;
 pub mod system_call;
+pub mod throughput;
 pub mod unfreed;
 pub mod uprobe;

@@ -68,6 +68,8 @@ pub struct Observed {
 /// A time in which events counted.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Slice {
+    /// When it began: `CLOCK_MONOTONIC`, nanoseconds.
+    pub begin: u64,
     /// Blocks that were taken less those that were given back.
     pub net: Option<i64>,
 }

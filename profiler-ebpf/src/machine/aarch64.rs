@@ -112,6 +112,12 @@ impl Registers {
     }
 }
 
+/// What a thread does on its way into a probe or out of it counts as its own.
+#[inline(always)]
+pub fn is_at_probe(_pc: u64) -> bool {
+    false
+}
+
 /// Whether a call is still pending cannot be told from the stack: the return address is in a register.
 #[inline(always)]
 pub fn slot_holds(_slot: u64, _is_it: impl Fn(u64) -> bool) -> bool {

@@ -109,6 +109,27 @@ pub fn slot_holds(slot: u64, is_it: impl Fn(u64) -> bool) -> bool {
     read_word(slot).is_some_and(is_it)
 }
 
+/// Whether a thread there may be on its way into a probe or out of it: at a breakpoint, right behind an instruction that
+/// begins with one, or in the kernel's trampoline, which is mapped as high as possible (kernel/events/uprobes.c,
+/// `xol_add_vma`: below `TASK_SIZE`). An interrupt that comes while the kernel goes back there is taken there.
+#[inline(always)]
+pub fn is_at_probe(pc: u64) -> bool {
+    /// Where that is, with four-level page tables.
+    const TRAMPOLINE: u64 = 0x7fff_ffff_e000;
+    /// The kernel emulates no longer instruction.
+    const LONGEST: u64 = 7;
+    pc >= TRAMPOLINE || read_word(pc.wrapping_sub(LONGEST)).is_some_and(has_breakpoint)
+}
+
+/// Whether one of the bytes is that of the instruction `int3`.
+#[inline(always)]
+fn has_breakpoint(code: u64) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    // Of what is zero then, and of no other bytes but those above it, subtracting one sets the highest bit.
+    let zero = code ^ (0xcc * EACH);
+    zero.wrapping_sub(EACH) & !zero & (0x80 * EACH) != 0
+}
+
 /// The caller's frame by a rule of an unwind table.
 #[inline(always)]
 pub fn step(

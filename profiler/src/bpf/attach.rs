@@ -3,7 +3,9 @@
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
+use aya::programs::perf_event::{
+    PerfEventConfig, PerfEventLink, PerfEventScope, SamplePolicy, SoftwareEvent,
+};
 use aya::programs::{BtfTracePoint, PerfEvent, ProgramError, TracePoint};
 use aya::util::online_cpus;
 use thiserror::Error;
@@ -141,6 +143,13 @@ impl Probe {
     }
 }
 
+/// How often the processors' clocks are sampled: nanoseconds of each one's time. No divisor of what timers go by.
+const CLOCK_PERIOD: u64 = 499_979;
+
+/// Samples of the processors' clocks are taken as long as this lives.
+#[expect(dead_code, reason = "what it holds is in the kernel")]
+pub struct ClockSamples(Vec<PerfEventLink>);
+
 impl Bpf {
     /// Attaches `probe` to the file at `path`, for the threads of the address space of `pid`.
     pub fn attach(
@@ -195,5 +204,24 @@ impl Bpf {
             }
         }
         Ok(())
+    }
+    /// Begins to sample the processors' clocks. One that goes offline meanwhile is left out.
+    pub fn sample_clocks(&mut self) -> Result<ClockSamples, AttachError> {
+        let processors = online_cpus().map_err(|(_, error)| AttachError::Processors(error))?;
+        let program = self.program::<PerfEvent>("clock_sample")?;
+        let mut links = Vec::new();
+        for cpu in processors {
+            let attached = program.attach(
+                PerfEventConfig::Software(SoftwareEvent::CpuClock),
+                PerfEventScope::AllProcessesOneCpu { cpu },
+                SamplePolicy::Period(CLOCK_PERIOD),
+                false,
+            );
+            match attached {
+                Ok(id) => links.push(program.take_link(id).map_err(Box::new)?),
+                Err(error) => tracing::debug!(cpu, %error, "a processor's clock is not sampled"),
+            }
+        }
+        Ok(ClockSamples(links))
     }
 }

@@ -12,10 +12,10 @@ mod processes;
 mod read;
 mod tables;
 
-pub use attach::{AttachError, FaultEvents, Probe};
+pub use attach::{AttachError, ClockSamples, FaultEvents, Probe};
 pub use load::{Bpf, LoadError, Sizes, Walkers};
 pub use object::Memory;
-pub use pausable::{Kind, Link, Runs, TrapCounts, remove};
+pub use pausable::{Link, Runs, TrapCounts, remove, remove_hit_first};
 pub use processes::Processes;
 pub use read::{NewStack, PendingBlock, StackEntry, descriptor, drain, drain_moves};
 pub use tables::Tables;

@@ -29,18 +29,12 @@ pub(super) struct Place {
 
 /// A probe that is there as long as this lives. The kernel takes a tenth of a second to remove it, for most
 /// of which it is not hit any more.
-pub struct Link {
-    /// What being hit costs.
-    pub kind: Kind,
-    /// The [`trap_place`] of the instruction.
-    pub place: usize,
-    held: Held,
-}
+pub struct Link(Held);
 
 impl Link {
     /// Whether the breakpoint is gone as soon as this begins to be dropped.
     pub fn goes_at_once(&self) -> bool {
-        matches!(self.held, Held::Multi(_))
+        matches!(self.0, Held::Multi(_))
     }
 }
 
@@ -128,6 +122,17 @@ pub fn remove<L: Send>(mut links: Vec<L>, at_a_time: usize) {
     });
 }
 
+/// Those that are hit most first, one after the other, where each has to wait for the others anyway; where they go at
+/// once, all together. `links`: in that order.
+pub fn remove_hit_first(links: Vec<Link>) {
+    let at_a_time = if links.iter().all(Link::goes_at_once) {
+        links.len()
+    } else {
+        1
+    };
+    remove(links, at_a_time.max(1));
+}
+
 impl Bpf {
     /// Attaches `probe` as [`Bpf::attach`] does, until [`Bpf::pause`]; during a pause from its end on.
     pub fn attach_pausable(
@@ -192,7 +197,7 @@ impl Bpf {
         self.multi.is_some()
     }
 
-    /// Begins a pause. Dropping the links, those that are hit most first, removes the probes.
+    /// Begins a pause. Removing the links, those that are hit most first, removes the probes.
     pub fn pause(&mut self) -> Vec<Link> {
         self.paused = true;
         if let Ok(Traps { sites, .. }) = self.traps.read() {
@@ -234,10 +239,6 @@ impl Bpf {
                 .map_err(Box::new)?;
             Held::Perf(program.take_link(id).map_err(Box::new)?)
         };
-        Ok(Link {
-            kind: probe.kind(),
-            place: trap_place(probe.offset),
-            held,
-        })
+        Ok(Link(held))
     }
 }

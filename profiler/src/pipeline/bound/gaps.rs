@@ -1,14 +1,15 @@
 //! Takes the probes away and brings them back, as the bound says.
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
-use unfreed_common::config::Traps;
+use procfs::process::Process;
 
-use super::removal::{Removal, Seen};
-use super::{Bound, Cost, Reading, Step};
-use crate::bpf::{Bpf, TrapCounts};
+use super::reading::Reading;
+use super::{Bound, Cost, Step};
+use crate::bpf::{self, Bpf, ClockSamples, TrapCounts};
 use crate::profile::{Slices, Unwind};
 use crate::target::monotonic_now;
 
@@ -16,18 +17,16 @@ use crate::target::monotonic_now;
 pub struct Gaps {
     pid: u32,
     unwind: Unwind,
-    cost: Cost,
     bound: Bound,
     counts: Arc<TrapCounts>,
     /// The target's CPU time.
     cpu: ClockId,
     /// The last reading: the target may be gone at the end.
     last: Reading,
-    removal: Option<Removal>,
-    /// What was counted while events counted, in the slices that are over.
-    recorded: Traps,
-    /// What was counted when the last slice began.
-    before: Traps,
+    removal: Option<JoinHandle<()>>,
+    /// From the end of the first slice on, while there are probes: how much is the target's own of what is left when
+    /// everything else is counted. A recording that stays within its bound has none.
+    samples: Option<ClockSamples>,
 }
 
 impl Gaps {
@@ -39,69 +38,58 @@ impl Gaps {
         percent: f64,
         cost: Cost,
     ) -> anyhow::Result<Self> {
-        let cpu = clock_getcpuclockid(Pid::from_raw(pid.cast_signed()))?;
-        let counts = bpf.trap_counts();
-        let before = counts.read()?;
-        let begin = Reading {
-            time: monotonic_now(),
-            cpu: now(cpu)?,
-            runs: bpf.runs(&before),
-            net: bpf.net(&before),
-        };
-        Ok(Self {
+        let mut gaps = Self {
             pid,
             unwind,
-            cost,
-            bound: Bound::of(percent, cost, bpf.removes_at_once(), begin),
-            counts,
-            cpu,
-            last: begin,
+            bound: Bound::of(percent, cost, bpf.removes_at_once(), Reading::default()),
+            counts: bpf.trap_counts(),
+            cpu: clock_getcpuclockid(Pid::from_raw(pid.cast_signed()))?,
+            last: Reading::default(),
             removal: None,
-            recorded: Traps::NONE,
-            before,
-        })
+            samples: None,
+        };
+        let begin = gaps.read(bpf)?;
+        gaps.bound = Bound::of(percent, cost, bpf.removes_at_once(), begin);
+        Ok(gaps)
     }
 
     /// To be asked often. True: the probes are about to come back, [`Gaps::resume`] is to be called.
     pub fn tick(&mut self, bpf: &mut Bpf) -> anyhow::Result<bool> {
-        self.learn();
-        let (reading, _) = self.read(bpf)?;
-        match self.bound.step(reading) {
+        let now = self.read(bpf)?;
+        if let Some(removal) = self.removal.take_if(|removal| removal.is_finished()) {
+            // It cannot panic.
+            let _removed = removal.join();
+            self.samples = None;
+            self.bound.gone(now);
+        }
+        match self.bound.step(now) {
             Step::GoOn => {}
             Step::Pause => {
                 bpf.set_recording(self.pid, self.unwind, false)?;
-                let (now, traps) = self.read(bpf)?;
+                let now = self.read(bpf)?;
                 self.bound.paused(now);
-                self.recorded.add(&traps.since(&self.before));
-                let seen = self.bound.is_to_learn().map(|turn| Seen {
-                    turn,
-                    counts: Arc::clone(&self.counts),
-                    recorded: self.recorded,
-                    cost: self.cost,
-                    cpu: self.cpu,
-                });
-                self.removal = Some(Removal::begin(bpf.pause(), seen));
+                if self.samples.is_none() {
+                    self.samples = Some(bpf.sample_clocks()?);
+                }
+                let links = bpf.pause();
+                self.removal = Some(std::thread::spawn(|| bpf::remove_hit_first(links)));
             }
-            Step::Resume => return Ok(self.removal.is_none()),
+            Step::Resume => {
+                self.bound.returning(now);
+                return Ok(true);
+            }
         }
         Ok(false)
     }
 
     /// Brings the probes back.
     pub fn resume(&mut self, bpf: &mut Bpf) -> anyhow::Result<()> {
+        self.samples = Some(bpf.sample_clocks()?);
         bpf.resume()?;
         bpf.set_recording(self.pid, self.unwind, true)?;
-        let (now, traps) = self.read(bpf)?;
+        let now = self.read(bpf)?;
         self.bound.resumed(now);
-        self.before = traps;
         Ok(())
-    }
-
-    /// Takes what was seen while probes were removed, when that is over.
-    fn learn(&mut self) {
-        if let Some(removal) = self.removal.take_if(|removal| removal.is_over()) {
-            self.bound.learn(removal.end());
-        }
     }
 
     /// What it has come to so far, as of the last reading.
@@ -111,23 +99,29 @@ impl Gaps {
 
     /// What it came to. Events do not count any more.
     pub fn end(mut self, bpf: &Bpf) -> Slices {
-        // Probes that are on their way out need not be waited for.
-        self.learn();
-        let now = self.read(bpf).map_or(self.last, |(now, _)| now);
+        let now = self.read(bpf).unwrap_or(self.last);
         self.bound.slices(now)
     }
 
-    fn read(&mut self, bpf: &Bpf) -> anyhow::Result<(Reading, Traps)> {
+    fn read(&mut self, bpf: &Bpf) -> anyhow::Result<Reading> {
         let traps = self.counts.read()?;
         self.last = Reading {
             time: monotonic_now(),
             // The last one, when it has ended.
             cpu: now(self.cpu).unwrap_or(self.last.cpu),
+            user: user_time(self.pid).unwrap_or(self.last.user),
             runs: bpf.runs(&traps),
+            clock: traps.clock,
             net: bpf.net(&traps),
         };
-        Ok((self.last, traps))
+        Ok(self.last)
     }
+}
+
+/// CPU time of a process in user mode: nanoseconds.
+fn user_time(pid: u32) -> procfs::ProcResult<u64> {
+    let stat = Process::new(pid.cast_signed())?.stat()?;
+    Ok(stat.utime * (1_000_000_000 / procfs::ticks_per_second()))
 }
 
 /// Nanoseconds.

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use nix::time::ClockId;
 
-use crate::bpf::{Bpf, Kind, Probe, Runs, Sizes};
+use crate::bpf::{Bpf, Probe, Runs, Sizes};
 use crate::check;
 
 /// CPU time to measure for, nanoseconds.
@@ -73,19 +73,9 @@ impl Cost {
 
     /// What these cost on ourselves.
     pub fn on_ourselves(&self, runs: Runs) -> f64 {
-        let cost = |kind, runs| self.of_one(kind) * runs as f64;
-        cost(Kind::Emulated, runs.emulated + runs.walks)
-            + cost(Kind::SingleStepped, runs.single_stepped)
-            + cost(Kind::Return, runs.returns)
-    }
-
-    /// What one of this kind costs.
-    pub fn of_one(&self, kind: Kind) -> f64 {
-        match kind {
-            Kind::Emulated => self.emulated,
-            Kind::SingleStepped => self.single_stepped,
-            Kind::Return => self.returning,
-        }
+        self.emulated * (runs.emulated + runs.walks) as f64
+            + self.single_stepped * runs.single_stepped as f64
+            + self.returning * runs.returns as f64
     }
 }
 
