@@ -1,4 +1,4 @@
-/* Functions of one instruction before their return. Calls the one that the argument names when a line comes, and says whether
+/* Functions of one instruction before their return, and a few of more. Calls the one that the argument names when a line comes, and says whether
  * the kernel has then made room in this process for instructions that it executes elsewhere. */
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +31,9 @@ INSTRUCTION(lea, "lea 8(%rdi), %rax");
 INSTRUCTION(sub, "sub $8, %rsp; add $8, %rsp");
 INSTRUCTION(pop, "pop %rax; push %rax");
 INSTRUCTION(only_ret, "");
+/* The third byte, and the fourth, are where a probe goes on the return: a nop, before and after something has been pushed. */
+INSTRUCTION(inside, "test %rdi, %rdi; nop");
+INSTRUCTION(after_push, "mov %rbx, %r11; push %rbx; nop; pop %rbx; mov %r11, %rbx");
 
 #define FUNCTION(name) {#name, name}
 
@@ -44,6 +47,7 @@ static const struct {
     FUNCTION(nop_6),    FUNCTION(nop_7),    FUNCTION(nop_8),         FUNCTION(endbr64),
     FUNCTION(test),     FUNCTION(cmp),      FUNCTION(mov),           FUNCTION(lea),
     FUNCTION(sub),      FUNCTION(pop),      FUNCTION(only_ret),
+    FUNCTION(inside),   FUNCTION(after_push),
 };
 
 /* Linux maps a page for them at the first one (`xol_area`, kernel/events/uprobes.c). */

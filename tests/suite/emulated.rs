@@ -90,8 +90,9 @@ impl Code for Function {
     }
 }
 
-/// Whether the kernel executes the first instruction of that function elsewhere when there is a probe on it.
-fn is_single_stepped(path: &Path, name: &str, offset: u64) -> Result<bool> {
+/// Has the program call a function while a probe is at `offset` of the file, or on the return of the function there: how often
+/// that is hit, and whether the kernel then executes instructions elsewhere.
+fn probed(path: &Path, name: &str, offset: u64, returns: bool) -> Result<(u64, bool)> {
     let mut child = Owned::spawn(
         Command::new(path)
             .arg(name)
@@ -100,12 +101,11 @@ fn is_single_stepped(path: &Path, name: &str, offset: u64) -> Result<bool> {
     )?;
     let lines = Lines::of(child.child().stdout.take().context("its output")?);
     ensure!(lines.next(LIMIT)?.as_deref() == Some("ready"), "not ready");
-    let probe = uprobe::open(path, offset, false, child.pid())?;
+    let probe = uprobe::open(path, offset, returns, child.pid())?;
     drop(child.child().stdin.take());
-    let said = lines.next(LIMIT)?.context("it has ended")?;
-    let hits = uprobe::hits(probe)?;
-    ensure!(hits == 1, "the probe on {name} was hit {hits} times");
-    Ok(said.parse::<u8>()? == 1)
+    let said = lines.next(LIMIT)?;
+    let said = said.with_context(|| format!("{name} has ended the program"))?;
+    Ok((uprobe::hits(probe)?, said.parse::<u8>()? == 1))
 }
 
 #[test]
@@ -118,7 +118,8 @@ fn sites_are_what_this_kernel_emulates() -> Result<()> {
         let function = Function::of(&file, name)?;
         let site = emulated(&function, function.address, check::emulation(), &mut 100);
         let is_site = site.is_some_and(|site| site.address == function.address);
-        let is_single_stepped = is_single_stepped(&path, name, function.offset)?;
+        let (hits, is_single_stepped) = probed(&path, name, function.offset, false)?;
+        ensure!(hits == 1, "the probe on {name} was hit {hits} times");
         if is_site == is_single_stepped {
             let does = if is_single_stepped {
                 "single-steps"
@@ -129,5 +130,20 @@ fn sites_are_what_this_kernel_emulates() -> Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// A probe on a function's return may sit behind the entry, where the entry's own is, as long as nothing has been pushed: the
+/// kernel replaces the word at the top of the stack.
+#[test]
+fn a_return_is_probed_behind_the_entry_before_anything_is_pushed() -> Result<()> {
+    let path = build::program("emulated", Linkage::Dynamic)?;
+    let bytes = std::fs::read(&path)?;
+    let file = object::File::parse(&*bytes)?;
+    for (name, behind, expected) in [("only_ret", 0, 1), ("inside", 3, 1), ("after_push", 4, 0)] {
+        let function = Function::of(&file, name)?;
+        let (hits, _) = probed(&path, name, function.offset + behind, true)?;
+        ensure!(hits == expected, "{name}: {hits} returns");
+    }
     Ok(())
 }

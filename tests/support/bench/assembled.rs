@@ -59,6 +59,20 @@ pub const fn shift_right(to: u8, bits: i32) -> Instruction {
     instruction(0x77, to, 0, 0, bits)
 }
 
+/// `to` = the map of this descriptor, in two instructions (`BPF_PSEUDO_MAP_FD`).
+pub const fn map(to: u8, descriptor: i32) -> [Instruction; 2] {
+    const DESCRIPTOR: u8 = 1;
+    [
+        instruction(0x18, to, DESCRIPTOR, 0, descriptor),
+        instruction(0, 0, 0, 0, 0),
+    ]
+}
+
+/// `*(u32 *)(at + offset) = number`
+pub const fn write_u32(at: u8, offset: i16, number: i32) -> Instruction {
+    instruction(0x62, at, 0, offset, number)
+}
+
 /// `to = *(u64 *)(from + offset)`
 pub const fn read(to: u8, from: u8, offset: i16) -> Instruction {
     instruction(0x79, to, from, offset, 0)
@@ -81,6 +95,7 @@ pub const fn exit() -> Instruction {
 
 /// Types of programs.
 pub const KPROBE: u32 = 2;
+pub const XDP: u32 = 6;
 pub const RAW_TRACEPOINT: u32 = 17;
 
 /// `bpf(2)`'s attributes for loading a program, as far as they are used (`include/uapi/linux/bpf.h`).
