@@ -1,5 +1,6 @@
 /* More than two million pairs of malloc and free a second, and a leak. Others live for a while: some for microseconds,
- * some for milliseconds; with an argument, ten times as many as are leaked for half a second.
+ * some for milliseconds; with "ring", ten times as many as are leaked for half a second. With a number, each pair has so many
+ * nanoseconds of other work, and there are fewer.
  *
  * Answers each line on stdin with the pairs so far, the nanoseconds of CPU time that they took, and the bytes and
  * blocks that have leaked. */
@@ -17,8 +18,7 @@
 enum { LEAK_EVERY = 500, RING_EVERY = 50, SHORT = 20, LONG = 100, RING = 20000 };
 
 /* What a pair's worth of other work takes: nanoseconds of CPU time, and how many turns of a loop that is here. */
-#define WORK 250
-static long turns;
+static long worth = 250, turns;
 
 static void spin(long count)
 {
@@ -91,12 +91,20 @@ static void *work(void *ring)
 int main(int argc, char **argv)
 {
     enum { MANY = 10000000 };
+    void *ring = NULL;
+    for (int i = 1; i < argc; i++) {
+        if (argv[i][0] >= '0' && argv[i][0] <= '9') {
+            worth = atol(argv[i]);
+        } else {
+            ring = argv[i];
+        }
+    }
     uint64_t begin = spent(CLOCK_THREAD_CPUTIME_ID);
     spin(MANY);
-    turns = WORK * (long)MANY / (long)(spent(CLOCK_THREAD_CPUTIME_ID) - begin);
+    turns = worth * MANY / (long)(spent(CLOCK_THREAD_CPUTIME_ID) - begin);
     pthread_t worker;
     clockid_t clock;
-    if (pthread_create(&worker, NULL, work, argc > 1 ? argv[1] : NULL) != 0 || pthread_getcpuclockid(worker, &clock) != 0) {
+    if (pthread_create(&worker, NULL, work, ring) != 0 || pthread_getcpuclockid(worker, &clock) != 0) {
         return 1;
     }
     puts("ready");

@@ -1,10 +1,15 @@
 //! What is read of the target and of the programs' counters, and what has come between two readings.
 
 use std::ops::{AddAssign, Sub};
+use std::sync::Arc;
 
+use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+use procfs::process::Process;
 use unfreed_common::config::Clock;
 
-use crate::bpf::Runs;
+use crate::bpf::{Bpf, Runs, TrapCounts};
+use crate::target::monotonic_now;
 
 /// Where the target and the clocks are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -22,6 +27,56 @@ pub struct Reading {
     /// Blocks that were taken less those that were given back, while events counted; `None`: not every block is
     /// recorded.
     pub net: Option<i64>,
+}
+
+/// Reads that.
+pub struct Meter {
+    pid: u32,
+    counts: Arc<TrapCounts>,
+    /// The target's CPU time.
+    cpu: ClockId,
+    /// The last reading: the target may be gone at the end.
+    pub last: Reading,
+}
+
+impl Meter {
+    /// Of the process `pid`. With a first reading.
+    pub fn of(bpf: &Bpf, pid: u32) -> anyhow::Result<Self> {
+        let mut meter = Self {
+            pid,
+            counts: bpf.trap_counts(),
+            cpu: clock_getcpuclockid(Pid::from_raw(pid.cast_signed()))?,
+            last: Reading::default(),
+        };
+        meter.read(bpf)?;
+        Ok(meter)
+    }
+
+    /// Now. Of a target that has ended, its last times.
+    pub fn read(&mut self, bpf: &Bpf) -> anyhow::Result<Reading> {
+        let traps = self.counts.read()?;
+        self.last = Reading {
+            time: monotonic_now(),
+            cpu: now(self.cpu).unwrap_or(self.last.cpu),
+            user: user_time(self.pid).unwrap_or(self.last.user),
+            runs: bpf.runs(&traps),
+            clock: traps.clock,
+            net: bpf.net(&traps),
+        };
+        Ok(self.last)
+    }
+}
+
+/// CPU time of a process in user mode: nanoseconds.
+fn user_time(pid: u32) -> procfs::ProcResult<u64> {
+    let stat = Process::new(pid.cast_signed())?.stat()?;
+    Ok(stat.utime * (1_000_000_000 / procfs::ticks_per_second()))
+}
+
+/// Nanoseconds.
+pub fn now(clock: ClockId) -> nix::Result<u64> {
+    let time = clock_gettime(clock)?;
+    Ok(time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64)
 }
 
 /// What has come between readings.

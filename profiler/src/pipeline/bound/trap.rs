@@ -33,7 +33,8 @@ pub struct Cost {
     pub returning: f64,
 }
 
-/// Loads the programs, with links that go at once if this kernel has them.
+/// Loads the programs, with links that go at once if this kernel has them. What is refused later than now would end a
+/// recording.
 pub fn load(sizes: Sizes) -> anyhow::Result<Bpf> {
     let mut bpf = Bpf::load(sizes)?;
     let probe = Probe::nothing(check::own_offset(probed as *const () as u64)?);
@@ -42,6 +43,9 @@ pub fn load(sizes: Sizes) -> anyhow::Result<Bpf> {
             at_once: false,
             ..sizes
         })?;
+    }
+    if sizes.bounded {
+        drop(bpf.sample_clocks()?);
     }
     Ok(bpf)
 }
@@ -102,7 +106,7 @@ extern "C" fn probed(_: u64) {
 /// What a call takes: nanoseconds of CPU time.
 fn time_calls() -> anyhow::Result<f64> {
     let now = || {
-        let time = super::gaps::now(ClockId::CLOCK_THREAD_CPUTIME_ID);
+        let time = super::reading::now(ClockId::CLOCK_THREAD_CPUTIME_ID);
         anyhow::Ok(time.context("reading a clock")? as f64)
     };
     let begin = now()?;
