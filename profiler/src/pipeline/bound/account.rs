@@ -59,25 +59,13 @@ impl Spans {
     /// kernel's time for each second of that as it has when there are no probes. As long as that is not known, what the
     /// programs' runs cost on ourselves is left out, and the rest is its own.
     pub fn account(&self, cost: &Cost) -> Account {
-        let Self {
-            sampled,
-            unsampled,
-            changing,
-            quiet,
-        } = self;
-        let all = sampled.cpu + unsampled.cpu + changing.cpu + quiet.cpu;
-        let (in_slices, meanwhile, error) = self.by_samples().unwrap_or_else(|| {
-            let own = |span: &Span, factor: f64| {
-                let spent = factor * cost.on_ourselves(span.runs);
-                (span.cpu - spent).max(span.cpu * LEAST_OWN)
-            };
-            let in_slices = own(sampled, RECORDING) + own(unsampled, RECORDING);
-            (in_slices, own(changing, 1.0), UNSEEN)
-        });
-        let own = in_slices + meanwhile + quiet.cpu;
+        let (recorded, meanwhile, error) = self.by_samples().unwrap_or_else(|| self.by_runs(cost));
+        let quiet = self.quiet.cpu;
+        let all = self.sampled.cpu + self.unsampled.cpu + self.changing.cpu + quiet;
+        let own = recorded + meanwhile + quiet;
         Account {
             own,
-            recorded: in_slices,
+            recorded,
             spent: all - own,
             error,
         }
@@ -86,26 +74,33 @@ impl Spans {
     /// In slices, while probes came and went, and the error of both; `None`: there is too little to go by.
     fn by_samples(&self) -> Option<(f64, f64, f64)> {
         let Self {
-            sampled,
-            unsampled,
-            changing,
-            quiet,
+            sampled, changing, ..
         } = self;
-        if sampled.clock.own < FEWEST_SAMPLES || quiet.user < LEAST_QUIET {
+        if sampled.clock.own < FEWEST_SAMPLES || self.quiet.user < LEAST_QUIET {
             return None;
         }
-        let with_kernel = (quiet.cpu / quiet.user).max(1.0);
-        let (share, error) = own_share(sampled.clock);
-        let own_user = share * sampled.cpu;
-        let for_each_call = own_user / calls(sampled.runs).max(1.0);
+        let with_kernel = (self.quiet.cpu / self.quiet.user).max(1.0);
         let own = |user: f64, span: &Span| (user * with_kernel).min(span.cpu);
-        let in_slices =
-            own(own_user, sampled) + own(for_each_call * calls(unsampled.runs), unsampled);
+        let (share, error) = own_share(sampled.clock);
+        let user = share * sampled.cpu;
+        // A call takes as long there.
+        let in_others = user * calls(self.unsampled.runs) / calls(sampled.runs).max(1.0);
         let meanwhile = match changing.clock.samples {
             0 => changing.cpu,
             _ => own(own_share(changing.clock).0 * changing.cpu, changing),
         };
-        Some((in_slices, meanwhile, error.hypot(CHANGING)))
+        let recorded = own(user, sampled) + own(in_others, &self.unsampled);
+        Some((recorded, meanwhile, error.hypot(CHANGING)))
+    }
+
+    /// The same by what the programs' runs cost on ourselves.
+    fn by_runs(&self, cost: &Cost) -> (f64, f64, f64) {
+        let own = |span: &Span, factor: f64| {
+            let spent = factor * cost.on_ourselves(span.runs);
+            (span.cpu - spent).max(span.cpu * LEAST_OWN)
+        };
+        let recorded = own(&self.sampled, RECORDING) + own(&self.unsampled, RECORDING);
+        (recorded, own(&self.changing, 1.0), UNSEEN)
     }
 }
 

@@ -18,6 +18,10 @@ use anyhow::{Context, Result};
 use ways::Way;
 
 /// How it is measured, before the tables.
+const OTHERS: &str = "\
+[An earlier run on another processor](overhead-xeon.md) is kept, as they differ much; [what limits
+recording](limitations.md#what-recording-costs) on each is with the limitations.";
+
 const ABOUT: &str = "\
 CPU time of the measured process, in user mode and in the kernel, for each unit of a fixed amount of work: what
 a tool adds to a process is there, whoever else runs on the machine. (Requests a second would have it, too, but
@@ -41,7 +45,7 @@ pub fn part() -> Result<String> {
     let directory = tempfile::tempdir().context("creating a directory for what tools write")?;
     let results = rounds::measure(directory.path());
     let mut text = format!(
-        "\n## Workloads\n\n{ABOUT}\n\n{}\n",
+        "{OTHERS}\n\n## Workloads\n\n{ABOUT}\n\n{}\n",
         table::tables(&results)?
     );
     for way in Way::ALL {
