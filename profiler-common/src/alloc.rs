@@ -30,6 +30,25 @@ pub struct Block {
     pub size: u64,
     /// Hash of the stack that took it.
     pub stack: u64,
-    /// When its allocation returned: `CLOCK_MONOTONIC`, nanoseconds.
+    /// When its allocation returned: `CLOCK_MONOTONIC`, nanoseconds; 0: it was given back, and its entry in the live map is
+    /// vacant, kept for the next block at that address.
     pub time: u64,
 }
+
+impl Block {
+    /// Whether this is a vacant entry and no block.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_vacant(&self) -> bool {
+        self.time == 0
+    }
+
+    /// The block is no more.
+    #[inline(always)]
+    pub const fn vacate(&mut self) {
+        self.time = 0;
+    }
+}
+
+/// Binary logarithm of how many entries of the live map can be vacant.
+pub const VACANT_PLACES: u32 = 14;

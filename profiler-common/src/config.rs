@@ -10,10 +10,6 @@ pub struct Control {
     pub tgid: u32,
     /// How stacks are walked: one of [`mode`](crate::unwind::mode).
     pub unwind: u32,
-    /// 1: not every block is recorded, [`Sampling`](crate::sample::Sampling) says which.
-    pub sampled: u32,
-    /// 1: the recording may have gaps, to keep its cost within a bound.
-    pub bounded: u32,
     /// Always 0.
     pub padding: u32,
     /// When events began to count, for the last time: `CLOCK_MONOTONIC`, nanoseconds.

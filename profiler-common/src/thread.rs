@@ -198,6 +198,10 @@ pub struct Tables {
     pub padding: u32,
 }
 
+/// How many threads have their [`Thread`] where it is found at once, by the thread's id modulo this: of several the first
+/// one, until it exits. A power of two.
+pub const NEAR_THREADS: u32 = 1 << 8;
+
 /// How many threads have a [`Sampler`] at a time. A power of two.
 pub const SAMPLERS: usize = 1 << 12;
 
@@ -227,6 +231,10 @@ pub struct Sampler {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Thread {
+    /// Of a state that is found by the thread's id alone (see [`NEAR_THREADS`]): the thread whose it is; 0: nobody's.
+    pub owner: u32,
+    /// Always 0.
+    pub padding: u32,
     /// The outermost allocator call in flight.
     pub call: Call,
     /// Calls in flight that a signal handler interrupted, the oldest first.

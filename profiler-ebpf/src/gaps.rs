@@ -8,7 +8,7 @@ use crate::bound::masked;
 use crate::loss::add;
 use crate::machine::Registers;
 use crate::maps::{CONTROL, TRAPS};
-use crate::thread;
+use crate::{settings, thread};
 
 /// What a program of a uprobe runs for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub fn count_trap(ctx: &impl EbpfContext, run: Run) {
 /// Counts one more where the recording may have gaps. `of`: where, in what it is called with.
 #[inline(always)]
 fn count(of: impl Fn(*mut Traps) -> *mut u64) {
-    if control().is_some()
+    if settings::bounded()
         && let Some(traps) = TRAPS.get_ptr_mut(0)
     {
         // An element of an array, whose words see only atomic adds.
@@ -87,5 +87,5 @@ pub fn is_stale(time: u64) -> bool {
 
 #[inline(always)]
 fn control() -> Option<&'static Control> {
-    CONTROL.get(0).filter(|control| control.bounded != 0)
+    settings::bounded().then(|| CONTROL.get(0)).flatten()
 }

@@ -16,7 +16,7 @@ use crate::machine::Registers;
 use crate::maps::WALKERS;
 use crate::sampler::{self, Verdict};
 use crate::track::Entry;
-use crate::{frame_pointer, gaps, live, process, stack, thread, track, unwind};
+use crate::{frame_pointer, gaps, live, process, settings, stack, thread, track, unwind};
 
 /// `f(size, ..) -> block`
 #[uprobe]
@@ -141,7 +141,7 @@ pub fn heap_free(ctx: ProbeContext) -> u32 {
         return 0;
     }
     if let Some(tgid) = process::recorded_by_probe(&ctx, Run::Site) {
-        if sampler::is_on() && !live::may_hold(address) {
+        if settings::sampled() && !live::may_hold(address) {
             return 0;
         }
         let key = BlockKey {
@@ -180,7 +180,7 @@ pub fn heap_return_instruction(ctx: ProbeContext) -> u32 {
 pub fn heap_caught(ctx: ProbeContext) -> u32 {
     if let Some(tgid) = process::recorded_by_probe(&ctx, Run::Site) {
         let stack_pointer = Registers::of(ctx.regs).stack_pointer();
-        if sampler::is_on() {
+        if settings::sampled() {
             sampler::unwound(stack_pointer);
         }
         if let Some(thread) = thread::existing() {
@@ -255,7 +255,7 @@ fn entry(ctx: &ProbeContext, size: u64, argument: u64, kind: u32, seen: u32) -> 
 /// Whether a call that has begun is recorded.
 #[inline(always)]
 fn is_recorded(verdict: Verdict, thread: &mut Thread, size: u64) -> bool {
-    if !sampler::is_on() {
+    if !settings::sampled() {
         return true;
     }
     sampler::note(thread);
@@ -288,7 +288,7 @@ fn follow(ctx: &ProbeContext, index: u32, tgid: u32, thread: &mut Thread) {
 #[inline(always)]
 fn returned(ctx: &impl EbpfContext, run: Run, regs: Registers, slot: u64) -> u32 {
     if let Some(tgid) = process::recorded_by_probe(ctx, run) {
-        let samples = sampler::is_on();
+        let samples = settings::sampled();
         if samples && sampler::has_returned(slot) {
             return 0;
         }

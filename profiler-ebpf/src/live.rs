@@ -1,12 +1,12 @@
 //! The only writer of the live map and of what was given back.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
-use unfreed_common::alloc::{Block, BlockKey};
+use unfreed_common::alloc::{Block, BlockKey, VACANT_PLACES};
 use unfreed_common::loss::Loss;
 
 use crate::loss::{add, lost};
-use crate::maps::{GIVEN_BACK, HELD, HELD_PLACES, LIVE, SAMPLING};
-use crate::{gaps, insert, sampler};
+use crate::maps::{GIVEN_BACK, HELD, HELD_PLACES, LIVE, SAMPLING, VACANT};
+use crate::{gaps, insert, settings};
 
 /// Errors of map updates, errno-base.h.
 const E2BIG: i32 = -7;
@@ -17,10 +17,9 @@ const ENOENT: i32 = -2;
 #[inline(always)]
 pub fn take(key: &BlockKey, block: &Block) {
     count_sampled(key.address, 1);
-    if insert(key, block) == Err(EEXIST) {
+    if !put(key, block) {
         // The address is handed out again, so the block that had it was freed unseen.
-        forget(key);
-        let _counted = insert(key, block);
+        replace(key, block);
     }
 }
 
@@ -28,21 +27,107 @@ pub fn take(key: &BlockKey, block: &Block) {
 #[inline(always)]
 pub fn restore(key: &BlockKey, block: &Block) {
     count_aside(key.address, u64::MAX);
-    if insert(key, block) == Err(EEXIST) {
+    if !put(key, block) {
         lost(Loss::FreeMissed);
     }
 }
 
-/// Fails when the address is a live block's. Each other failure is counted.
+/// False: the address is a live block's. Each other failure is counted.
 #[inline(always)]
-fn insert(key: &BlockKey, block: &Block) -> Result<(), i32> {
-    let result = insert::insert(&LIVE, key, block, u64::from(BPF_NOEXIST));
-    match result {
-        Ok(()) | Err(EEXIST) => {}
-        Err(E2BIG) => lost(Loss::LiveMapFull),
-        Err(_) => lost(Loss::LiveInsertFailed),
+fn put(key: &BlockKey, block: &Block) -> bool {
+    if may_be_vacant(key.address)
+        && let Some(entry) = entry(key)
+    {
+        let is_vacant = entry.is_vacant();
+        if is_vacant {
+            count_vacant(key.address, u64::MAX);
+            write(entry, block);
+        }
+        return is_vacant;
     }
-    result
+    let error = insert::insert(&LIVE, key, block, u64::from(BPF_NOEXIST));
+    match error {
+        0 | EEXIST => {}
+        E2BIG => lost(Loss::LiveMapFull),
+        _ => lost(Loss::LiveInsertFailed),
+    }
+    error != EEXIST
+}
+
+/// Puts a block in the place of one that was freed unseen: in a gap of the recording, or by a function that is
+/// not traced.
+#[inline(always)]
+fn replace(key: &BlockKey, block: &Block) {
+    let Some(entry) = entry(key) else {
+        lost(Loss::LiveInsertFailed);
+        return;
+    };
+    if gaps::is_stale(entry.time) {
+        count_sampled(key.address, u64::MAX);
+    } else {
+        lost(Loss::FreeMissed);
+        count_given_back(key.address, entry.size);
+    }
+    write(entry, block);
+}
+
+/// What the map has at this address: a live block, or a vacant entry.
+#[inline(always)]
+fn entry(key: &BlockKey) -> Option<&'static mut Block> {
+    let entry = LIVE.get_ptr_mut(key)?;
+    // SAFETY: an address is taken or given back by one thread at a time (two would be a double free in the target),
+    // and only those read, write or remove its entry.
+    Some(unsafe { &mut *entry })
+}
+
+/// Field by field: a copy of the whole would be a call of memmove, with a frame of its own.
+#[inline(always)]
+fn write(to: &mut Block, from: &Block) {
+    to.size = from.size;
+    to.stack = from.stack;
+    to.time = from.time;
+}
+
+/// Takes a block out of the map. False: it is not there any more.
+///
+/// Its entry stays, vacant, if no other one whose address has the same hash does: an allocator hands the same addresses
+/// out again and again, and to find an entry takes a fraction of what its insertion and its removal take.
+#[inline(always)]
+fn remove(key: &BlockKey, entry: &mut Block) -> bool {
+    if VACANT.get(vacant_index(key.address)) == Some(&0) {
+        entry.vacate();
+        count_vacant(key.address, 1);
+        return true;
+    }
+    match LIVE.remove(key) {
+        Ok(()) => true,
+        Err(ENOENT) => false,
+        Err(_) => {
+            lost(Loss::LiveDeleteFailed);
+            false
+        }
+    }
+}
+
+/// Whether the address can be that of a vacant entry: in less time than it takes to look.
+#[inline(always)]
+fn may_be_vacant(address: u64) -> bool {
+    VACANT
+        .get(vacant_index(address))
+        .is_some_and(|vacant| *vacant != 0)
+}
+
+/// An entry is vacant, or not any more.
+#[inline(always)]
+fn count_vacant(address: u64, change: u64) {
+    if let Some(vacant) = VACANT.get_ptr_mut(vacant_index(address)) {
+        add(vacant, change);
+    }
+}
+
+#[inline(always)]
+fn vacant_index(address: u64) -> u32 {
+    hash::<VACANT_PLACES>(address)
 }
 
 /// Whether the address can be that of a block that is set aside or, when not every block is recorded, of a live
@@ -55,7 +140,7 @@ pub fn may_hold(address: u64) -> bool {
 /// A block is live, or not any more.
 #[inline(always)]
 fn count_sampled(address: u64, change: u64) {
-    if sampler::is_on() {
+    if settings::sampled() {
         count_held(address, change);
     }
 }
@@ -64,7 +149,7 @@ fn count_sampled(address: u64, change: u64) {
 /// time.
 #[inline(always)]
 fn count_aside(address: u64, change: u64) {
-    if !sampler::is_on() {
+    if !settings::sampled() {
         count_held(address, change);
     }
 }
@@ -78,63 +163,41 @@ fn count_held(address: u64, change: u64) {
 
 #[inline(always)]
 fn held_index(address: u64) -> u32 {
+    hash::<HELD_PLACES>(address)
+}
+
+/// So many bits that depend on all of an address.
+#[inline(always)]
+fn hash<const BITS: u32>(address: u64) -> u32 {
     // Blocks begin at multiples of 8 or 16.
     let hash = (address >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (hash >> (u64::BITS - HELD_PLACES)) as u32
+    (hash >> (u64::BITS - BITS)) as u32
 }
 
-/// Takes a block out of the map without counting it as given back. `None`: it is from before the
-/// recording, or not a block.
+/// Takes a block out of the map without counting it as given back. False: it is from before the recording, or not a
+/// block.
 #[inline(always)]
 pub fn set_aside(key: &BlockKey, into: &mut Block) -> bool {
-    // SAFETY: the element is only read, at once; an address is freed by one thread at a time (two
-    // would be a double free in the target).
-    let Some(block) = (unsafe { LIVE.get(key) }) else {
+    let Some(entry) = entry(key).filter(|entry| !entry.is_vacant()) else {
         return false;
     };
-    // Field by field: a copy of the whole would be a call of memmove, with a frame of its own.
-    into.size = block.size;
-    into.stack = block.stack;
-    into.time = block.time;
-    match LIVE.remove(key) {
-        Ok(()) => {
-            count_aside(key.address, 1);
-            true
-        }
-        Err(ENOENT) => false,
-        Err(_) => {
-            lost(Loss::LiveDeleteFailed);
-            false
-        }
+    write(into, entry);
+    let is_set_aside = remove(key, entry);
+    if is_set_aside {
+        count_aside(key.address, 1);
     }
-}
-
-/// A block was freed unseen: in a gap of the recording, or by a function that is not traced.
-#[inline(always)]
-fn forget(key: &BlockKey) {
-    // SAFETY: as in `set_aside`.
-    if unsafe { LIVE.get(key) }.is_some_and(|block| gaps::is_stale(block.time)) {
-        count_sampled(key.address, u64::MAX);
-        // Fails only when there is none any more.
-        let _: Result<(), i32> = LIVE.remove(key);
-        return;
-    }
-    lost(Loss::FreeMissed);
-    let _freed = give_back(key);
+    is_set_aside
 }
 
 /// A block is given back: what `free` means. False: it is not in the live map.
 #[inline(always)]
 pub fn give_back(key: &BlockKey) -> bool {
-    // SAFETY: as in `set_aside`.
-    let Some(block) = (unsafe { LIVE.get(key) }) else {
+    let Some(entry) = entry(key).filter(|entry| !entry.is_vacant()) else {
         return false;
     };
-    let size = block.size;
-    match LIVE.remove(key) {
-        Ok(()) => count_given_back(key.address, size),
-        Err(ENOENT) => {}
-        Err(_) => lost(Loss::LiveDeleteFailed),
+    let size = entry.size;
+    if remove(key, entry) {
+        count_given_back(key.address, size);
     }
     true
 }
@@ -151,7 +214,7 @@ pub fn give_back_aside(address: u64, size: u64) {
 fn count_given_back(address: u64, size: u64) {
     count_sampled(address, u64::MAX);
     let (bytes, count) = match SAMPLING.get(0) {
-        Some(sampling) if sampler::is_on() => sampling.stands_for(size),
+        Some(sampling) if settings::sampled() => sampling.stands_for(size),
         _ => (size, 1),
     };
     if let Some(sum) = GIVEN_BACK.get_ptr_mut(0) {

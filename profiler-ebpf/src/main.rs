@@ -27,6 +27,7 @@ mod pages;
 mod process;
 mod rules;
 mod sampler;
+mod settings;
 mod stack;
 mod thread;
 mod touch;

@@ -3,18 +3,18 @@
 use aya_ebpf::bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, ProgramArray, RingBuf};
-use unfreed_common::alloc::{Block, BlockKey, GivenBack};
+use unfreed_common::alloc::{Block, BlockKey, GivenBack, VACANT_PLACES};
 use unfreed_common::config::{Control, Ended, Traps};
 use unfreed_common::loss::{Loss, Note};
 use unfreed_common::page::Touches;
 use unfreed_common::sample::Sampling;
 use unfreed_common::stack::StackTotals;
-use unfreed_common::thread::{SAMPLERS as SAMPLER_SLOTS, Sampler, Thread};
+use unfreed_common::thread::{NEAR_THREADS, SAMPLERS as SAMPLER_SLOTS, Sampler, Thread};
 use unfreed_common::unwind::{
     CACHE_ENTRIES, MAPPINGS as MAPPINGS_OF_ALL, MAX_PROCESSES, Mapping, ProcessTable, walker,
 };
 
-/// Blocks taken and not given back. Memory is taken per block, so the size (`--max-live`, set by the
+/// Blocks taken and not given back, and vacant entries. Memory is taken per entry, so the size (`--max-live`, set by the
 /// user side) costs 16 bytes an entry up front. Full: the block is lost, `Loss::LiveMapFull`.
 #[map]
 pub static LIVE: HashMap<BlockKey, Block> = HashMap::with_max_entries(1 << 20, BPF_F_NO_PREALLOC);
@@ -31,6 +31,11 @@ pub static HELD: Array<u64> = Array::with_max_entries(1 << HELD_PLACES, 0);
 
 /// Binary logarithm of how many hashes there are.
 pub const HELD_PLACES: u32 = 15;
+
+/// How many entries of LIVE are vacant, by the hash of their address. The user side makes it small when LIVE is to be
+/// small; hashes without a place have no vacant entries.
+#[map]
+pub static VACANT: Array<u64> = Array::with_max_entries(1 << VACANT_PLACES, 0);
 
 /// How often uprobes' programs ran, on each processor, when the recording may have gaps.
 #[map]
@@ -59,7 +64,17 @@ pub static STACKS: HashMap<u64, StackTotals> = HashMap::with_max_entries(1 << 17
 #[map]
 pub static NEW_STACKS: RingBuf = RingBuf::with_byte_size(16 << 20, 0);
 
-/// One entry a thread that ever allocated, removed at its exit. Full: `Loss::ThreadMapFull`.
+/// The state of threads that have their place to themselves: to find it takes no search. The user side makes it small
+/// where threads' states are hardly asked for.
+#[map]
+pub static NEAR: Array<Thread> = Array::with_max_entries(NEAR_THREADS, 0);
+
+/// Whose place is whose: the thread's id, by the index in NEAR. Of two threads that want one at the same moment, one gets
+/// to insert itself.
+#[map]
+pub static NEAR_OWNERS: HashMap<u32, u32> = HashMap::with_max_entries(NEAR_THREADS, 0);
+
+/// One entry for each other thread that ever allocated, removed at its exit. Full: `Loss::ThreadMapFull`.
 #[map]
 pub static THREADS: HashMap<u32, Thread> = HashMap::with_max_entries(1 << 16, BPF_F_NO_PREALLOC);
 

@@ -10,7 +10,7 @@ use unfreed_common::config::{Control, ended};
 use crate::gaps::Run;
 use crate::loss::add;
 use crate::maps::{CHANGED, CHANGES, CONTROL, ENDED, GUESTS, GUESTS_COUNT, NO_PROGRAMS, PROCESSES};
-use crate::{gaps, memo, sampler, thread, track};
+use crate::{gaps, memo, sampler, settings, thread, track};
 
 /// The idle task's process id, which no program is run for.
 const NOBODY: u32 = 0;
@@ -27,7 +27,7 @@ pub fn recorded() -> Option<u32> {
 /// [`recorded`], and also in a gap of the recording: what happens to the process matters then, too.
 #[inline(always)]
 fn watched() -> Option<u32> {
-    target(|control| control.recording != 0 || control.bounded != 0)
+    target(|control| control.recording != 0 || settings::bounded())
 }
 
 /// [`watched`], for programs that run on every thread there is: only on the target's.

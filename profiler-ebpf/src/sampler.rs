@@ -4,12 +4,12 @@
 use aya_ebpf::helpers::bpf_get_prandom_u32;
 use unfreed_common::thread::{SAMPLERS as SLOTS, Sampler, Thread, kind, seen};
 
-use crate::live;
 use crate::machine::Registers;
-use crate::maps::{CONTROL, SAMPLERS, SAMPLING};
+use crate::maps::{SAMPLERS, SAMPLING};
 use crate::thread::current_tid;
 use crate::track::{self, Entry, NESTED_WITHIN, Pending};
 use crate::word::set;
+use crate::{live, settings};
 
 /// What is to be done with a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,16 +24,10 @@ pub enum Verdict {
     Undecided,
 }
 
-/// Whether not every block is recorded.
-#[inline(always)]
-pub fn is_on() -> bool {
-    CONTROL.get(0).is_some_and(|control| control.sampled != 0)
-}
-
 /// An allocator function was entered.
 #[inline(always)]
 pub fn begin(regs: Registers, entry: &Entry) -> Verdict {
-    if !is_on() {
+    if !settings::sampled() {
         return Verdict::Picked;
     }
     let Some(sampler) = current() else {

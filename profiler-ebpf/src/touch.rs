@@ -154,15 +154,15 @@ fn store(thread: &mut Thread) {
     // SAFETY: as above.
     unsafe { new.write(touch) };
     let (key, value): (&BlockKey, &Touches) = (&thread.key, &thread.touches);
-    let inserted = insert::insert(&TOUCHES, key, value, u64::from(BPF_NOEXIST));
+    let error = insert::insert(&TOUCHES, key, value, u64::from(BPF_NOEXIST));
     for word in 0..size_of::<Kept>() / size_of::<u64>() {
         // SAFETY: as above. Volatile, since LLVM would make a call of memset of it.
         unsafe { new.cast::<u64>().add(word).write_volatile(0) };
     }
-    match inserted {
-        Ok(()) => {}
-        Err(E2BIG) => lost(Loss::TouchMapFull),
-        Err(error) => match kept(thread) {
+    match error {
+        0 => {}
+        E2BIG => lost(Loss::TouchMapFull),
+        _ => match kept(thread) {
             // SAFETY: as above. A neighbour was touched meanwhile, by another thread.
             Some(kept) if error == EEXIST => unsafe { kept.write(touch) },
             _ => lost(Loss::TouchInsertFailed),

@@ -14,7 +14,7 @@ use crate::loss::{lost, noted};
 use crate::machine::{Registers, slot_holds};
 use crate::maps::SAMPLING;
 use crate::window::read_word;
-use crate::{gaps, live, memo, sampler, trampoline};
+use crate::{gaps, live, memo, settings, trampoline};
 
 /// How far below a pending call's frame a nested call's frame can be. Further away is another stack
 /// (a coroutine's, a signal stack).
@@ -294,7 +294,7 @@ fn taken(tgid: u32, thread: &mut Thread, address: u64) {
     thread.block.time = unsafe { bpf_ktime_get_ns() };
     let (stack, size) = (thread.call.stack, thread.call.size);
     match SAMPLING.get(0) {
-        Some(sampling) if sampler::is_on() => {
+        Some(sampling) if settings::sampled() => {
             let (bytes, count) = sampling.stands_for(size);
             memo::add_to_totals(stack, bytes, count);
         }

@@ -17,6 +17,7 @@ mod packaging;
 mod pages;
 mod recorded;
 mod redis;
+mod reuse;
 mod sampling;
 mod scale;
 mod session;

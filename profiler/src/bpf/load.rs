@@ -6,6 +6,7 @@ use aya::maps::{Array, HashMap, Map, MapData, ProgramArray, RingBuf};
 use aya::programs::{Program, ProgramError, ProgramFd};
 use aya::{Btf, Ebpf, EbpfLoader};
 use thiserror::Error;
+use unfreed_common::alloc::VACANT_PLACES;
 use unfreed_common::config::{Control, Ended};
 use unfreed_common::sample::Sampling;
 use unfreed_common::stack::{OVERFLOW_STACK, StackTotals};
@@ -27,8 +28,6 @@ pub struct Bpf {
     pub(super) tables: Option<Tables>,
     /// Not every block is recorded.
     pub(super) sampled: bool,
-    /// The recording may have gaps.
-    pub(super) bounded: bool,
     /// How uprobes are attached when they are to go at once; `None`: by perf events.
     pub(super) multi: Option<Multi>,
     pub(super) traps: Arc<TrapCounts>,
@@ -84,6 +83,8 @@ pub struct Sizes {
     pub touches: u32,
     /// Threads at a time.
     pub threads: u32,
+    /// Threads whose state is found at once: at most [`NEAR_THREADS`](unfreed_common::thread::NEAR_THREADS).
+    pub near_threads: u32,
     /// Rows of unwind tables.
     pub rows: u32,
     /// Bytes of the ring of new stacks: a power of two, and whole pages.
@@ -105,12 +106,24 @@ impl Sizes {
             live: 16,
             touches: 16,
             threads: 16,
+            near_threads: 1,
             rows: 1024,
             new_stacks: 1 << 16,
             sampled: false,
             bounded: false,
             at_once: false,
             memory,
+        }
+    }
+
+    /// How many entries of the map of live blocks may be vacant, so that they take neither much memory nor the place of
+    /// a block.
+    pub const fn vacant(live: u32) -> u32 {
+        const MOST: u32 = 1 << VACANT_PLACES;
+        match live / 64 {
+            0 => 1,
+            vacant if vacant > MOST => MOST,
+            vacant => vacant,
         }
     }
 }
@@ -165,10 +178,15 @@ impl Bpf {
         if !sizes.sampled {
             loader.map_max_entries("SAMPLERS", 1);
         }
+        let vacant = Sizes::vacant(sizes.live);
         let mut ebpf = loader
-            .map_max_entries("LIVE", sizes.live)
+            .override_global("SAMPLED", &u32::from(sizes.sampled), true)
+            .override_global("BOUNDED", &u32::from(sizes.bounded), true)
+            .map_max_entries("LIVE", sizes.live.saturating_add(vacant))
+            .map_max_entries("VACANT", vacant)
             .map_max_entries("TOUCHES", sizes.touches)
             .map_max_entries("THREADS", sizes.threads)
+            .map_max_entries("NEAR", sizes.near_threads)
             .map_max_entries("ROWS", sizes.rows)
             .map_max_entries("NEW_STACKS", sizes.new_stacks)
             .load(&object)
@@ -188,8 +206,7 @@ impl Bpf {
             new_stacks: Some(new_stacks),
             moves: Some(moves),
             tables: Some(tables),
-            sampled: false,
-            bounded: sizes.bounded,
+            sampled: sizes.sampled,
             multi,
             traps,
             pausable: Vec::new(),
@@ -220,16 +237,14 @@ impl Bpf {
         Ok(())
     }
 
-    /// Has not every block be recorded. Before the recording begins, with [`Sizes::sampled`].
+    /// Which blocks are recorded, with [`Sizes::sampled`]. Before the recording begins.
     pub fn set_sampling(&mut self, sampling: &Sampling) -> Result<(), LoadError> {
         let map = self
             .ebpf
             .map_mut("SAMPLING")
             .ok_or_else(|| LoadError::Missing("SAMPLING".into()))?;
         let mut array: Array<_, Sampling> = Array::try_from(map)?;
-        array.set(0, sampling, 0)?;
-        self.sampled = true;
-        Ok(())
+        Ok(array.set(0, sampling, 0)?)
     }
 
     /// Loads every program, attached or not: whether the kernel's verifier takes them.
@@ -335,6 +350,12 @@ fn last_word(log: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_is_room_for_some_vacant_entries() {
+        let vacant = [1, 64, 6400, 1_000_000, u32::MAX].map(Sizes::vacant);
+        assert_eq!(vacant, [1, 1, 100, 15_625, 16_384]);
+    }
 
     #[test]
     fn the_verifiers_last_word_is_the_error() {

@@ -71,8 +71,6 @@ impl Bpf {
                 Unwind::FramePointers => mode::FRAME_POINTERS,
                 Unwind::Tables => mode::TABLES,
             },
-            sampled: self.sampled.into(),
-            bounded: self.bounded.into(),
             padding: 0,
             since: monotonic_now(),
         };
@@ -103,7 +101,11 @@ impl Bpf {
 
     /// Calls `each` for every live block.
     pub fn live_blocks(&self, mut each: impl FnMut(&Block)) -> anyhow::Result<()> {
-        self.for_each::<BlockKey, Block>("LIVE", |_, block| each(block))
+        self.for_each::<BlockKey, Block>("LIVE", |_, block| {
+            if !block.is_vacant() {
+                each(block);
+            }
+        })
     }
 
     /// Calls `each` for every page that was touched, with its address.
@@ -136,7 +138,7 @@ impl Bpf {
     /// Blocks set aside by reallocs that have not returned.
     pub fn pending_blocks(&self) -> anyhow::Result<Vec<PendingBlock>> {
         let mut pending = Vec::new();
-        self.for_each::<u32, Thread>("THREADS", |_, thread| {
+        self.threads(|thread| {
             let interrupted = thread
                 .interrupted
                 .iter()
@@ -164,7 +166,7 @@ impl Bpf {
                 };
             }
         };
-        self.for_each::<u32, Thread>("THREADS", |_, thread| add(thread))?;
+        self.threads(&mut add)?;
         let faulting: PerCpuArray<_, Thread> =
             PerCpuArray::try_from(self.map("FAULTING")?).context("reading the map FAULTING")?;
         faulting.get(&0, 0)?.iter().for_each(add);
@@ -178,6 +180,20 @@ impl Bpf {
             stacks.push(StackEntry { hash, taken });
         })?;
         Ok(stacks)
+    }
+
+    /// Calls `each` for the state of every thread.
+    fn threads(&self, mut each: impl FnMut(&Thread)) -> anyhow::Result<()> {
+        const NEAR: &str = "NEAR";
+        let near: Array<_, Thread> =
+            Array::try_from(self.map(NEAR)?).with_context(|| format!("reading the map {NEAR}"))?;
+        for thread in near.iter() {
+            let thread = thread.with_context(|| format!("reading the map {NEAR}"))?;
+            if thread.owner != 0 {
+                each(&thread);
+            }
+        }
+        self.for_each::<u32, Thread>("THREADS", |_, thread| each(thread))
     }
 
     /// What was given back so far.
@@ -234,7 +250,11 @@ impl Bpf {
         Array::try_from(self.map(name)?).with_context(|| format!("reading the map {name}"))
     }
 
-    fn for_each<K: Pod, V: Pod>(&self, name: &str, each: impl FnMut(&K, &V)) -> anyhow::Result<()> {
+    fn for_each<K: Pod + Send, V: Pod + Send>(
+        &self,
+        name: &str,
+        each: impl FnMut(&K, &V),
+    ) -> anyhow::Result<()> {
         let fd = map_fd(self.map(name)?)?;
         batch::for_each(fd, each).with_context(|| format!("reading the map {name}"))
     }

@@ -8,11 +8,12 @@ use anyhow::{Context as _, ensure};
 use crate::bpf::{FaultEvents, Memory};
 
 /// The most live blocks, or touched pages, that are kept track of when nothing else is asked for: each costs 16 bytes
-/// of kernel memory, and about 100 more while it is there.
-const ENTRIES: u32 = 4 << 20;
+/// of kernel memory, and about 100 more while it is there. No power of two, as maps have that many buckets and more, and there
+/// are vacant entries besides.
+const ENTRIES: u32 = 4_000_000;
 
-/// The same where all of the memory is taken at the start: 92 MB.
-const ENTRIES_UP_FRONT: u32 = 1 << 20;
+/// The same where all of the memory is taken at the start: 90 MB.
+const ENTRIES_UP_FRONT: u32 = 1_000_000;
 
 /// The most threads at a time that can be told apart: one costs about 13 KiB.
 const THREADS: u32 = 1 << 16;
@@ -71,7 +72,7 @@ impl Kernel {
         match self.memory {
             Memory::AsItGrows => Vec::new(),
             Memory::UpFront => vec![format!(
-                "this kernel (before Linux 6.1) takes the memory for live blocks at the start: 92 MB \
+                "this kernel (before Linux 6.1) takes the memory for live blocks at the start: 90 MB \
                  for {ENTRIES_UP_FRONT} of them; --max-live changes that number"
             )],
         }
@@ -121,6 +122,7 @@ fn has_name(btf: &[u8], name: &str) -> anyhow::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bpf::Sizes;
 
     fn btf(strings: &str) -> Vec<u8> {
         let mut bytes = vec![0x9f, 0xeb, 1, 0];
@@ -157,7 +159,7 @@ mod tests {
             memory: Memory::UpFront,
             faults: FaultEvents::Perf,
         };
-        assert_eq!(up_front.entries(None), 1 << 20);
+        assert_eq!(up_front.entries(None), 1_000_000);
         assert_eq!(up_front.entries(Some(7)), 7);
         assert_eq!(up_front.threads(10), 2048);
         assert_eq!(up_front.threads(3000), 6000);
@@ -165,9 +167,18 @@ mod tests {
         assert!(up_front.notes()[0].contains("--max-live"));
     }
 
+    /// Maps have as many buckets as the next power of two, 16 bytes each.
+    #[test]
+    fn vacant_entries_take_no_buckets() {
+        for entries in [ENTRIES, ENTRIES_UP_FRONT] {
+            let all = entries + Sizes::vacant(entries);
+            assert_eq!(all.next_power_of_two(), entries.next_power_of_two());
+        }
+    }
+
     #[test]
     fn this_kernel_answers() {
         let kernel = Kernel::probe(Path::new("/sys")).unwrap();
-        assert!(kernel.entries(None) >= 1 << 20);
+        assert!(kernel.entries(None) >= 1_000_000);
     }
 }

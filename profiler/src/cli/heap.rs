@@ -17,8 +17,8 @@ pub struct Heap {
     record: Record,
 
     /// Most live blocks to keep track of; costs 16 bytes of kernel memory each, and about 100 more
-    /// for each block that is live (before Linux 6.1: 100 each from the start) [default: 4194304;
-    /// before Linux 6.1: 1048576]
+    /// for each block that is live (before Linux 6.1: 100 each from the start) [default: 4000000;
+    /// before Linux 6.1: 1000000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_live: Option<u32>,
 

@@ -15,8 +15,8 @@ pub struct Pages {
     record: Record,
 
     /// How many touched pages to keep track of at least; costs 16 bytes of kernel memory each, and 32 to 130
-    /// more for each page that was touched (before Linux 6.1: 130 each from the start) [default: 4194304;
-    /// before Linux 6.1: 1048576]
+    /// more for each page that was touched (before Linux 6.1: 130 each from the start) [default: 4000000;
+    /// before Linux 6.1: 1000000]
     #[arg(long = "max-pages", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     most: Option<u32>,
 

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use unfreed_common::thread::NEAR_THREADS;
+
 use super::{Settings, What};
 use crate::bpf::Sizes;
 use crate::check::Kernel;
@@ -11,14 +13,15 @@ use crate::target::Target;
 /// How large the maps may grow. `threads`: how many the target has; `rows`: of unwind tables.
 pub fn sizes(settings: &Settings, kernel: Kernel, threads: u32, rows: u32) -> Sizes {
     const UNUSED: u32 = 1;
-    let (live, touches) = match settings.what {
-        What::Heap { max_live, .. } => (kernel.entries(max_live), UNUSED),
-        What::Pages { max_pages, .. } => (UNUSED, kernel.entries(max_pages)),
+    let (live, touches, near_threads) = match settings.what {
+        What::Heap { max_live, .. } => (kernel.entries(max_live), UNUSED, NEAR_THREADS),
+        What::Pages { max_pages, .. } => (UNUSED, kernel.entries(max_pages), UNUSED),
     };
     Sizes {
         live,
         touches,
         threads: kernel.threads(threads),
+        near_threads,
         rows,
         new_stacks: settings.footprint.new_stacks,
         sampled: matches!(settings.what, What::Heap { sample: 1.., .. }),

@@ -15,10 +15,10 @@ use crate::profile::View;
 
 /// Most live blocks or touched pages that a recording keeps track of. Each costs 16 bytes of kernel memory from the
 /// beginning, and about 100 more when it is there.
-const MAX_ENTRIES: u32 = 1 << 20;
+const MAX_ENTRIES: u32 = 1_000_000;
 
 /// The same where one stands for at least [`FAR_BETWEEN`] bytes: these are 64 GiB.
-const MAX_SAMPLES: u32 = 1 << 18;
+const MAX_SAMPLES: u32 = 250_000;
 
 /// Mean bytes between samples from which on they are few.
 const FAR_BETWEEN: u64 = 256 << 10;
