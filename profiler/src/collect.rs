@@ -1,11 +1,10 @@
 //! Maps -> [`RawProfile`]: ids, addresses and counts, nothing symbolized.
 
-use std::collections::HashMap;
-
 use unfreed_common::stack::OVERFLOW_STACK;
 use unfreed_common::unwind::{Stop, flag};
 
 use crate::bpf::{Bpf, NewStack};
+use crate::hash::HashMap;
 use crate::profile::{Kind, Mode, Profile, Totals, Unwind, Unwinding, Walk, Weight};
 use crate::source::{Outcome, StillThere};
 use crate::target::{Location, Modules};
@@ -142,7 +141,7 @@ pub fn count(
         given_back: bpf.given_back()?,
         ..Totals::default()
     };
-    let mut by_stack: HashMap<u64, Vec<(Option<Kind>, Weight)>> = HashMap::new();
+    let mut by_stack: HashMap<u64, Vec<(Option<Kind>, Weight)>> = HashMap::default();
     for ((stack, kind), weight) in outcome.unfreed {
         totals.unfreed += weight;
         by_stack.entry(stack).or_default().push((kind, weight));
@@ -152,7 +151,7 @@ pub fn count(
         ..Unwinding::default()
     };
     // One stack can have several ids: what is walked while mappings change has one of its own.
-    let mut merged: HashMap<(RawFrames, Walk, Option<Kind>), Parts> = HashMap::new();
+    let mut merged: HashMap<(RawFrames, Walk, Option<Kind>), Parts> = HashMap::default();
     for entry in bpf.stacks()? {
         let taken = entry.taken;
         totals.taken += taken;

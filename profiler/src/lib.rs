@@ -12,6 +12,7 @@ pub mod daemon;
 #[cfg(test)]
 mod damage;
 pub mod gopclntab;
+pub mod hash;
 mod perf;
 pub mod pipeline;
 pub mod profile;

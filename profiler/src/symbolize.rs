@@ -1,6 +1,6 @@
 //! Addresses -> functions, files and lines; each distinct address once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -9,6 +9,7 @@ use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
 
 use crate::collect::{RawFrame, RawFrames, RawProfile, RawStack};
 use crate::gopclntab::{Function, Functions};
+use crate::hash::{HashMap, HashSet};
 use crate::profile::{self, Frame, Profile, Stack};
 use crate::target::Module;
 
@@ -59,8 +60,8 @@ struct Names {
 
 impl Names {
     fn of(stacks: &[RawStack], modules: &[Module]) -> Self {
-        let mut addresses: Vec<BTreeSet<RawFrame>> = vec![BTreeSet::new(); modules.len()];
-        let mut known = HashMap::new();
+        let mut addresses: Vec<HashSet<RawFrame>> = vec![HashSet::default(); modules.len()];
+        let mut known = HashMap::default();
         for &frame in stacks.iter().flat_map(|stack| known_frames(&stack.frames)) {
             match frame.module {
                 Some(module) => {
@@ -79,7 +80,8 @@ impl Names {
                     build_id: module.build_id(),
                 });
             }
-            let addresses = addresses.into_iter().collect::<Vec<_>>();
+            let mut addresses = addresses.into_iter().collect::<Vec<_>>();
+            addresses.sort_unstable();
             name_module(module, &addresses, &mut known);
         }
         Self {

@@ -5,7 +5,6 @@ mod pages;
 mod sampling;
 mod unstripped;
 
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -14,13 +13,13 @@ pub use pages::Pages;
 pub use unstripped::Unstripped;
 
 use crate::bpf::Bpf;
+use crate::hash::HashMap;
 use crate::profile::{Kind, Process, Reconciliation, Sampled, Slices, Unwind, View, Weight};
 use crate::target::Modules;
 use crate::warning::Warning;
 
-/// What is unfreed at each stack, by its id, and by kind where the view tells kinds apart. A quick hash function: it is
-/// called for each block, and ids are hashes already.
-pub type Unfreed = HashMap<(u64, Option<Kind>), Weight, foldhash::fast::RandomState>;
+/// What is unfreed at each stack, by its id, and by kind where the view tells kinds apart.
+pub type Unfreed = HashMap<(u64, Option<Kind>), Weight>;
 
 /// What a recording came to.
 pub struct Outcome {
