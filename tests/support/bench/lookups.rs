@@ -1,51 +1,111 @@
-//! What looking something up costs an eBPF program, by the kind of map.
+//! What an operation on a map costs an eBPF program.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
+use unfreed_common::alloc::{Block, BlockKey};
 use unfreed_common::thread::Thread;
 use unfreed_tests::system_call::{owned, succeeded};
 
-use crate::assembled::{self, R0, R1, R2, R10, add, call, copy, exit, map, set, write_u32};
+use crate::assembled::{
+    self, Instruction, R0, R1, R2, R3, R4, R10, add, call, copy, exit, map, set, write_u32,
+};
 use crate::numbers::Spread;
 
-/// How often it is measured, how often the program runs each time, and how many searches it makes.
+/// How often it is measured, how often the program runs each time, and how often it does it.
 const ROUNDS: usize = 15;
 const RUNS: u32 = 100_000;
-const SEARCHES: u32 = 20;
+const TIMES: u32 = 20;
 
 /// Kinds of maps (`include/uapi/linux/bpf.h`).
-pub const HASH: u32 = 1;
-pub const ARRAY: u32 = 2;
+const HASH: u32 = 1;
+const ARRAY: u32 = 2;
 
-/// The only key.
+/// A map that takes its memory element by element.
+const NO_PREALLOC: u32 = 1;
+
+/// The only key: this, and zeros.
 const KEY: i32 = 1;
 
-/// Nanoseconds of a search that finds the state of a thread.
-pub fn measure(kind: u32) -> Result<Spread> {
-    let map = create(kind).context("making a map")?;
-    let searching = program(Some(&map))?;
-    let empty = program(None)?;
+/// What a program does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Finds the state of a thread in a hash map.
+    StateInHash,
+    /// The same in an array.
+    StateInArray,
+    /// Finds the entry of a block.
+    FindBlock,
+    /// Inserts one and removes it.
+    InsertAndRemoveBlock,
+}
+
+impl Operation {
+    /// The map that it is done on.
+    const fn map(self) -> Create {
+        let (kind, key, value) = match self {
+            Self::StateInHash => (HASH, size_of::<u32>(), size_of::<Thread>()),
+            Self::StateInArray => (ARRAY, size_of::<u32>(), size_of::<Thread>()),
+            Self::FindBlock | Self::InsertAndRemoveBlock => {
+                (HASH, size_of::<BlockKey>(), size_of::<Block>())
+            }
+        };
+        Create {
+            kind,
+            key: key as u32,
+            value: value as u32,
+            entries: 1 << 10,
+            flags: if kind == HASH { NO_PREALLOC } else { 0 },
+        }
+    }
+
+    /// Does it once; without a map, only what else it takes.
+    fn instructions(self, on: Option<&OwnedFd>) -> Vec<Instruction> {
+        const LOOK_UP: i32 = 1;
+        const UPDATE: i32 = 2;
+        const DELETE: i32 = 3;
+        let calls: &[i32] = match self {
+            Self::InsertAndRemoveBlock => &[UPDATE, DELETE],
+            _ => &[LOOK_UP],
+        };
+        let mut instructions = Vec::new();
+        for &function in calls {
+            instructions.extend([copy(R2, R10), add(R2, KEY_AT.into())]);
+            if function == UPDATE {
+                instructions.extend([copy(R3, R10), add(R3, VALUE_AT.into()), set(R4, 0)]);
+            }
+            if let Some(on) = on {
+                instructions.extend(map(R1, on.as_raw_fd()));
+                instructions.push(call(function));
+            }
+        }
+        instructions
+    }
+}
+
+/// Where key and value are on the program's stack.
+const KEY_AT: i16 = -(size_of::<BlockKey>() as i16);
+const VALUE_AT: i16 = KEY_AT - size_of::<Block>() as i16;
+
+/// Nanoseconds that it takes.
+pub fn measure(operation: Operation) -> Result<Spread> {
+    let map = create(operation).context("making a map")?;
+    let doing = program(operation, Some(&map))?;
+    let empty = program(operation, None)?;
     let mut times = Vec::new();
     for _ in 0..ROUNDS {
-        let both = run(&searching)? - run(&empty)?;
-        times.push(both / f64::from(SEARCHES));
+        times.push((run(&doing)? - run(&empty)?) / f64::from(TIMES));
     }
     Spread::of(times).context("nothing was measured")
 }
 
-/// One that searches, or one that only does what else that one does.
-fn program(searched: Option<&OwnedFd>) -> Result<OwnedFd> {
-    const LOOK_UP: i32 = 1;
-    const KEY_AT: i16 = -8;
-    let mut instructions = vec![write_u32(R10, KEY_AT, KEY)];
-    for _ in 0..SEARCHES {
-        instructions.extend([copy(R2, R10), add(R2, i32::from(KEY_AT))]);
-        if let Some(searched) = searched {
-            instructions.extend(map(R1, searched.as_raw_fd()));
-            instructions.push(call(LOOK_UP));
-        }
+fn program(operation: Operation, on: Option<&OwnedFd>) -> Result<OwnedFd> {
+    let zeros = (VALUE_AT..0).step_by(size_of::<u32>());
+    let mut instructions: Vec<_> = zeros.map(|at| write_u32(R10, at, 0)).collect();
+    instructions.push(write_u32(R10, KEY_AT, KEY));
+    for _ in 0..TIMES {
+        instructions.extend(operation.instructions(on));
     }
     instructions.extend([set(R0, 0), exit()]);
     assembled::load(assembled::XDP, &instructions).context("loading a program")
@@ -62,17 +122,10 @@ struct Create {
     flags: u32,
 }
 
-/// With an element, as large as the state of a thread.
-fn create(kind: u32) -> io::Result<OwnedFd> {
+/// With an element, unless it is to be inserted.
+fn create(operation: Operation) -> io::Result<OwnedFd> {
     const MAP_CREATE: libc::c_int = 0;
-    const NO_PREALLOC: u32 = 1;
-    let create = Create {
-        kind,
-        key: size_of::<i32>() as u32,
-        value: size_of::<Thread>() as u32,
-        entries: 1 << 10,
-        flags: if kind == HASH { NO_PREALLOC } else { 0 },
-    };
+    let create = operation.map();
     // SAFETY: the kernel reads the attributes, which live until then.
     let map = owned(unsafe {
         libc::syscall(
@@ -82,7 +135,9 @@ fn create(kind: u32) -> io::Result<OwnedFd> {
             size_of::<Create>(),
         )
     })?;
-    insert(&map)?;
+    if operation != Operation::InsertAndRemoveBlock {
+        insert(&map, create.value)?;
+    }
     Ok(map)
 }
 
@@ -96,9 +151,9 @@ struct Element {
     flags: u64,
 }
 
-fn insert(map: &OwnedFd) -> io::Result<()> {
+fn insert(map: &OwnedFd, size: u32) -> io::Result<()> {
     const UPDATE: libc::c_int = 2;
-    let (key, value) = (KEY, vec![0_u8; size_of::<Thread>()]);
+    let (key, value) = ([KEY, 0, 0, 0], vec![0_u8; size as usize]);
     let element = Element {
         map: u64::try_from(map.as_raw_fd()).map_err(io::Error::other)?,
         key: (&raw const key) as u64,

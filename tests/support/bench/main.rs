@@ -24,6 +24,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use unfreed_tests::build::{self, Linkage};
 
+use lookups::Operation;
 use numbers::Spread;
 use rounds::{DEPTHS, Measured, Way};
 
@@ -79,10 +80,13 @@ fn pieces() -> Result<String> {
     let program = build::program("bench_frees", Linkage::Dynamic)?;
     let table = frees::table(&program)?;
     Ok(format!(
-        "\n## What a free costs\n\n{}\n\n{table}\n{LOOKUPS}: {:.1} in a hash map, {:.1} in an array.\n",
+        "\n## What a free costs\n\n{}\n\n{table}\n{LOOKUPS}: {:.1} in a hash map, {:.1} in an array. To find the entry of a \
+         block takes {:.1}, to insert it and to remove it {:.1}.\n",
         frees::ABOUT,
-        lookups::measure(lookups::HASH)?,
-        lookups::measure(lookups::ARRAY)?,
+        lookups::measure(Operation::StateInHash)?,
+        lookups::measure(Operation::StateInArray)?,
+        lookups::measure(Operation::FindBlock)?,
+        lookups::measure(Operation::InsertAndRemoveBlock)?,
     ))
 }
 

@@ -9,8 +9,13 @@ use super::targets::{Target, Workload};
 use super::ways::Way;
 use crate::numbers::Spread;
 
-/// How often everything is measured.
-pub const ROUNDS: usize = 7;
+/// How often everything is measured. The first is what tools are compared by, and its batches are short.
+const fn rounds(workload: Workload) -> usize {
+    match workload {
+        Workload::Pairs => 15,
+        _ => 7,
+    }
+}
 
 /// A first try that took this part of a batch says how large the batches are to be.
 const ENOUGH: f64 = 0.2;
@@ -54,8 +59,9 @@ pub fn measure(directory: &Path) -> Results {
             own: std::array::from_fn(|_| None),
             counts: [None; Way::ALL.len()],
         };
-        for round in 0..ROUNDS {
-            eprintln!("{workload:?}: round {} of {ROUNDS}", round + 1);
+        let rounds = rounds(workload);
+        for round in 0..rounds {
+            eprintln!("{workload:?}: round {} of {rounds}", round + 1);
             let mut order = Way::ALL;
             order.rotate_left(round * 3 % Way::ALL.len());
             for way in order {
