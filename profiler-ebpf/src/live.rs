@@ -6,7 +6,7 @@ use unfreed_common::loss::Loss;
 
 use crate::loss::{add, lost};
 use crate::maps::{GIVEN_BACK, HELD, HELD_PLACES, LIVE, SAMPLING, VACANT};
-use crate::{gaps, insert, settings};
+use crate::{counters, gaps, insert, settings};
 
 /// Errors of map updates, errno-base.h.
 const E2BIG: i32 = -7;
@@ -35,7 +35,7 @@ pub fn restore(key: &BlockKey, block: &Block) {
 /// False: the address is a live block's. Each other failure is counted.
 #[inline(always)]
 fn put(key: &BlockKey, block: &Block) -> bool {
-    if may_be_vacant(key.address)
+    if vacant(key.address).is_some_and(|vacant| vacant != 0)
         && let Some(entry) = entry(key)
     {
         let is_vacant = entry.is_vacant();
@@ -94,7 +94,7 @@ fn write(to: &mut Block, from: &Block) {
 /// out again and again, and to find an entry takes a fraction of what its insertion and its removal take.
 #[inline(always)]
 fn remove(key: &BlockKey, entry: &mut Block) -> bool {
-    if VACANT.get(vacant_index(key.address)) == Some(&0) {
+    if vacant(key.address) == Some(0) {
         entry.vacate();
         count_vacant(key.address, 1);
         return true;
@@ -109,32 +109,23 @@ fn remove(key: &BlockKey, entry: &mut Block) -> bool {
     }
 }
 
-/// Whether the address can be that of a vacant entry: in less time than it takes to look.
+/// How many entries are vacant whose address has the same hash; `None`: none may be.
 #[inline(always)]
-fn may_be_vacant(address: u64) -> bool {
-    VACANT
-        .get(vacant_index(address))
-        .is_some_and(|vacant| *vacant != 0)
+fn vacant(address: u64) -> Option<u64> {
+    counters::at::<VACANT_PLACES>(&VACANT, address)
 }
 
 /// An entry is vacant, or not any more.
 #[inline(always)]
 fn count_vacant(address: u64, change: u64) {
-    if let Some(vacant) = VACANT.get_ptr_mut(vacant_index(address)) {
-        add(vacant, change);
-    }
-}
-
-#[inline(always)]
-fn vacant_index(address: u64) -> u32 {
-    hash::<VACANT_PLACES>(address)
+    counters::count::<VACANT_PLACES>(&VACANT, address, change);
 }
 
 /// Whether the address can be that of a block that is set aside or, when not every block is recorded, of a live
 /// one: in less time than it takes to look.
 #[inline(always)]
 pub fn may_hold(address: u64) -> bool {
-    HELD.get(held_index(address)).is_none_or(|held| *held != 0)
+    counters::at::<HELD_PLACES>(&HELD, address).is_none_or(|held| held != 0)
 }
 
 /// A block is live, or not any more.
@@ -156,22 +147,7 @@ fn count_aside(address: u64, change: u64) {
 
 #[inline(always)]
 fn count_held(address: u64, change: u64) {
-    if let Some(held) = HELD.get_ptr_mut(held_index(address)) {
-        add(held, change);
-    }
-}
-
-#[inline(always)]
-fn held_index(address: u64) -> u32 {
-    hash::<HELD_PLACES>(address)
-}
-
-/// So many bits that depend on all of an address.
-#[inline(always)]
-fn hash<const BITS: u32>(address: u64) -> u32 {
-    // Blocks begin at multiples of 8 or 16.
-    let hash = (address >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (hash >> (u64::BITS - BITS)) as u32
+    counters::count::<HELD_PLACES>(&HELD, address, change);
 }
 
 /// Takes a block out of the map without counting it as given back. False: it is from before the recording, or not a

@@ -13,6 +13,7 @@
 
 mod bound;
 mod clock;
+mod counters;
 mod frame_pointer;
 mod gaps;
 mod heap;

@@ -51,18 +51,14 @@ pub fn for_each<K: Pod + Send, V: Pod + Send>(
                 }
             }
         });
-        let mut result = Ok(entries);
-        // The thread ends by itself, after which it takes no more of them.
+        // The thread takes no more of them when it has read the last.
         let _ended = used.send(Entries::default());
-        loop {
-            let entries = result?;
+        for entries in std::iter::once(Ok(entries)).chain(to_use) {
+            let entries = entries?;
             entries.for_each(&mut each);
             let _ended = used.send(entries);
-            match to_use.recv() {
-                Ok(next) => result = next,
-                Err(mpsc::RecvError) => return Ok(()),
-            }
         }
+        Ok(())
     })
 }
 
