@@ -19,7 +19,7 @@ use ways::Way;
 
 /// How it is measured, before the tables.
 const OTHERS: &str = "\
-[An earlier run on another processor](overhead-xeon.md) is kept, as they differ much; [what limits
+[An earlier run on another processor](overhead-epyc.md) is kept, as they differ much; [what limits
 recording](limitations.md#what-recording-costs) on each is with the limitations.";
 
 const ABOUT: &str = "\
@@ -37,15 +37,18 @@ process takes is not in it. The units are:
   dropped, by sqlite3's shell, which was there before.
 
 The first two are compiled with frame pointers; the others are the distribution's, without. All tools are attached to
-the same process, one after the other; heaptrack and valgrind have processes of their own. In parentheses are
-the lowest and the highest of all rounds. A cell is empty when there is no number; below is why.";
+the same process, one after the other; heaptrack and valgrind have processes of their own. A cell is empty when there is no number; below is why.";
 
 /// The whole document but its title.
 pub fn part() -> Result<String> {
     let directory = tempfile::tempdir().context("creating a directory for what tools write")?;
     let results = rounds::measure(directory.path());
     let mut text = format!(
-        "{OTHERS}\n\n## Workloads\n\n{ABOUT}\n\n{}\n",
+        "{OTHERS}\n\n## Workloads\n\n{ABOUT}\n\n\
+         There are {} rounds of the first four ways. The others, which differ from these by more, have their turn in one\n\
+         round of {}. In parentheses are the lowest and the highest.\n\n{}\n",
+        rounds::ROUNDS,
+        rounds::SELDOM,
         table::tables(&results)?
     );
     for way in Way::ALL {

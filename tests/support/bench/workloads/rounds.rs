@@ -9,13 +9,12 @@ use super::targets::{Target, Workload};
 use super::ways::Way;
 use crate::numbers::Spread;
 
-/// How often everything is measured. The first is what tools are compared by, and its batches are short.
-const fn rounds(workload: Workload) -> usize {
-    match workload {
-        Workload::Pairs => 15,
-        _ => 7,
-    }
-}
+/// How many rounds there are. Neighbours on the machine make everything half as long again for seconds on end, in some
+/// rounds and in others not.
+pub const ROUNDS: usize = 21;
+
+/// The ways that are not compared with the floor have their turn once in so many rounds.
+pub const SELDOM: usize = 3;
 
 /// A first try that took this part of a batch says how large the batches are to be.
 const ENOUGH: f64 = 0.2;
@@ -26,8 +25,8 @@ const MOST: u32 = 10_000_000;
 /// One workload in one way.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
-    /// Nanoseconds for each unit: the median of each round.
-    Measured(Vec<f64>),
+    /// Nanoseconds for each unit: the median of each round in which it had its turn, with the round's number.
+    Measured(Vec<(usize, f64)>),
     /// Why there is no number. What was measured before that does not count.
     Failed(String),
 }
@@ -59,16 +58,13 @@ pub fn measure(directory: &Path) -> Results {
             own: std::array::from_fn(|_| None),
             counts: [None; Way::ALL.len()],
         };
-        let rounds = rounds(workload);
-        for round in 0..rounds {
-            eprintln!("{workload:?}: round {} of {rounds}", round + 1);
-            let mut order = Way::ALL;
-            order.rotate_left(round * 3 % Way::ALL.len());
-            for way in order {
+        for round in 0..ROUNDS {
+            eprintln!("{workload:?}: round {} of {ROUNDS}", round + 1);
+            for way in order(round) {
                 let cell = &mut results.0[workload as usize][way as usize];
                 if let Cell::Measured(rounds) = cell {
                     match bench.round(way) {
-                        Ok(time) => rounds.push(time),
+                        Ok(time) => rounds.push((round, time)),
                         Err(error) => *cell = Cell::Failed(format!("{error:#}")),
                     }
                 }
@@ -76,6 +72,15 @@ pub fn measure(directory: &Path) -> Results {
         }
     }
     results
+}
+
+/// Who has a turn in a round, and who comes first, which is another one each time.
+fn order(round: usize) -> Vec<Way> {
+    let has_turn = |way: &Way| way.is_compared() || round.is_multiple_of(SELDOM);
+    let mut order: Vec<Way> = Way::ALL.into_iter().filter(has_turn).collect();
+    let first = round * 3 % order.len();
+    order.rotate_left(first);
+    order
 }
 
 /// The processes of one workload.

@@ -15,7 +15,7 @@ pub fn tables(results: &Results) -> Result<String> {
     let mut text = table("time of one", with_time, |workload, way| {
         let (_, _, nanoseconds) = workload.unit();
         let time = times(results, workload, way)?;
-        let time = Spread::of(time.iter().map(|time| time / nanoseconds))?;
+        let time = Spread::of(time.iter().map(|(_, time)| time / nanoseconds))?;
         Some(format!("{time:.*}", digits(time.median)))
     })?;
     text += "\nIn units of the untouched process, round by round:\n\n";
@@ -96,7 +96,7 @@ fn table(
     Ok(text)
 }
 
-fn times(results: &Results, workload: Workload, way: Way) -> Option<&[f64]> {
+fn times(results: &Results, workload: Workload, way: Way) -> Option<&[(usize, f64)]> {
     match results.cell(workload, way) {
         Cell::Measured(times) if !times.is_empty() => Some(times),
         Cell::Measured(_) | Cell::Failed(_) => None,
@@ -106,21 +106,29 @@ fn times(results: &Results, workload: Workload, way: Way) -> Option<&[f64]> {
 /// In units of the untouched process, round by round.
 fn ratio(results: &Results, workload: Workload, way: Way) -> Option<Spread> {
     let alone = times(results, workload, Way::Untouched)?;
-    let rounds = times(results, workload, way)?.iter().zip(alone);
-    Spread::of(rounds.map(|(time, alone)| time / alone))
+    let rounds = times(results, workload, way)?.iter();
+    Spread::of(rounds.filter_map(|&(round, time)| Some(time / of_round(alone, round)?)))
 }
 
 /// What recording adds in units of what empty probes add, for each workload.
 fn added(results: &Results, way: Way) -> String {
     let each = Workload::ALL.into_iter().filter_map(|workload| {
         let of = |way| times(results, workload, way);
-        let alone = of(Way::Untouched)?.iter();
-        let rounds = alone.zip(of(way)?).zip(of(Way::Floor)?);
-        let ratio = rounds.map(|((alone, time), floor)| (time - alone) / (floor - alone));
+        let (alone, floor) = (of(Way::Untouched)?, of(Way::Floor)?);
+        let ratio = of(way)?.iter().filter_map(|&(round, time)| {
+            let alone = of_round(alone, round)?;
+            Some((time - alone) / (of_round(floor, round)? - alone))
+        });
         let (unit, _, _) = workload.unit();
         Some(format!("{unit} {:.2}", Spread::of(ratio)?))
     });
     each.collect::<Vec<_>>().join(", ")
+}
+
+/// What was measured in a round.
+fn of_round(times: &[(usize, f64)], round: usize) -> Option<f64> {
+    let (_, time) = times.iter().find(|(number, _)| *number == round)?;
+    Some(*time)
 }
 
 /// Three digits that mean something, as long as there are digits behind the point.
@@ -163,10 +171,12 @@ mod tests {
 
     #[test]
     fn ratios_are_of_rounds() {
+        let measured = |times: [f64; 3]| Cell::Measured(times.into_iter().enumerate().collect());
         let results = results(|way| match way {
-            Way::Untouched => Cell::Measured(vec![10.0, 20.0, 10.0]),
-            Way::Floor => Cell::Measured(vec![110.0, 120.0, 110.0]),
-            Way::Heap => Cell::Measured(vec![210.0, 220.0, 160.0]),
+            Way::Untouched => measured([10.0, 20.0, 10.0]),
+            Way::Floor => measured([110.0, 120.0, 110.0]),
+            Way::Heap => measured([210.0, 220.0, 160.0]),
+            Way::Pages => Cell::Measured(vec![(1, 22.0)]),
             Way::Bpftrace => Cell::Failed("it ended.\nTwice".to_owned()),
             _ => Cell::Failed("not found".to_owned()),
         });
@@ -180,6 +190,11 @@ mod tests {
         );
         assert!(
             text.contains("- `unfreed heap`: malloc and free 2.00 (1.50-2.00).\n"),
+            "{text}"
+        );
+        // Its round's, not the first one's.
+        assert!(
+            text.contains("| `unfreed pages` | 1.10 (1.10-1.10) |  |  |  |"),
             "{text}"
         );
         assert!(!text.contains("valgrind"), "{text}");

@@ -108,6 +108,14 @@ impl Way {
         }
     }
 
+    /// Whether what it adds is compared with what empty probes add, which differs by a few percent.
+    pub fn is_compared(self) -> bool {
+        matches!(
+            self,
+            Self::Untouched | Self::Floor | Self::Heap | Self::Sample
+        )
+    }
+
     /// Whether the target is started under it.
     pub fn starts_target(self) -> bool {
         matches!(self, Self::Heaptrack | Self::Valgrind)
