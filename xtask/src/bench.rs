@@ -21,7 +21,7 @@ const WORKLOADS: &str = "workloads";
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Only one part, which is printed and not written
-    #[arg(value_parser = ["pairs", "overhead", "pieces", "faults", "tables", WORKLOADS])]
+    #[arg(value_parser = ["pairs", "overhead", "pieces", "faults", "tables", "bounded", WORKLOADS])]
     part: Option<String>,
 
     /// With `workloads`: write docs/overhead.md nevertheless

@@ -47,10 +47,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// All of it but the workloads, or one part.
+/// All of it but what is in the other document, or one part.
 fn report(only: Option<&str>) -> Result<String> {
-    if only == Some("workloads") {
-        return Ok(introduction("Overhead")? + &workloads::part()?);
+    match only {
+        Some("workloads") => return Ok(introduction("Overhead")? + &workloads::part()?),
+        Some("bounded") => return Ok(introduction("Overhead")? + &workloads::bounded()?),
+        _ => {}
     }
     let mut text = introduction("Benchmark")?;
     for (name, part) in [

@@ -58,8 +58,16 @@ pub fn part() -> Result<String> {
     if !failures.is_empty() {
         write!(text, "\nNot measured:\n\n{failures}")?;
     }
-    write!(text, "\n## A bound on overhead\n\n{}", bounded::section()?)?;
+    text += &bounded()?;
     write!(text, "\n## A million live blocks\n\n{}", live::section()?)?;
     write!(text, "\n## The first flame graph\n\n{}", first::section()?)?;
     Ok(text)
+}
+
+/// What `--max-overhead` comes to, alone.
+pub fn bounded() -> Result<String> {
+    Ok(format!(
+        "\n## A bound on overhead\n\n{}",
+        bounded::section()?
+    ))
 }
