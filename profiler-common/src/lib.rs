@@ -1,5 +1,15 @@
 //! The contract between unfreed's eBPF programs and its user side: the maps' keys and values, the
 //! ring buffer's records and the counters. Every type is `repr(C)` with its padding spelled out.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::dbg_macro
+    )
+)]
 #![no_std]
 #![expect(
     clippy::inline_always,

@@ -2,6 +2,16 @@
 //!
 //! Data flows one way: probe -> maps -> [`collect`] -> [`symbolize`] -> [`profile::Profile`] ->
 //! [`mod@write`].
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::dbg_macro
+    )
+)]
 
 pub mod allocator;
 pub mod bpf;

@@ -1,4 +1,14 @@
 //! The command line: parse, run, print the error chain, exit.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::dbg_macro
+    )
+)]
 
 use std::process::ExitCode;
 

@@ -1,4 +1,14 @@
 //! Development tasks: `cargo xtask --help`.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::dbg_macro
+    )
+)]
 
 mod accuracy;
 mod bench;

@@ -176,7 +176,7 @@ fn introduction(title: &str) -> Result<String> {
         "# {title}
 
 Written by `cargo xtask bench`, on {model} ({count} processors, {machine}), Linux {}.
-Numbers are medians of several rounds, in each of which all ways have their turn; in parentheses are the
+Numbers are medians of several rounds, in which all ways have their turns one after the other; in parentheses are the
 lowest and the highest round.
 
 ",

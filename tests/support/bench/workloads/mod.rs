@@ -37,7 +37,8 @@ process takes is not in it. The units are:
   dropped, by sqlite3's shell, which was there before.
 
 The first two are compiled with frame pointers; the others are the distribution's, without. All tools are attached to
-the same process, one after the other; heaptrack and valgrind have processes of their own. A cell is empty when there is no number; below is why.";
+the same process, one after the other; heaptrack and valgrind have processes of their own. A cell is empty when there is
+no number; below is why.";
 
 /// The whole document but its title.
 pub fn part() -> Result<String> {
@@ -46,7 +47,7 @@ pub fn part() -> Result<String> {
     let mut text = format!(
         "{OTHERS}\n\n## Workloads\n\n{ABOUT}\n\n\
          There are {} rounds of the first four ways. The others, which differ from these by more, have their turn in one\n\
-         round of {}. In parentheses are the lowest and the highest.\n\n{}\n",
+         round of {}.\n\n{}\n",
         rounds::ROUNDS,
         rounds::SELDOM,
         table::tables(&results)?

@@ -160,3 +160,19 @@ fn calibrate(target: &mut Target, workload: Workload) -> Result<u32> {
         count *= 4;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_compared_has_a_turn_in_each_round_and_comes_first_in_some() {
+        for way in Way::ALL {
+            let turns = (0..ROUNDS).filter(|&round| order(round).contains(&way));
+            let seldom = if way.is_compared() { 1 } else { SELDOM };
+            assert_eq!(turns.count(), ROUNDS / seldom, "{way:?}");
+            let first = (0..ROUNDS).any(|round| order(round)[0] == way);
+            assert!(first || !way.is_compared(), "{way:?}");
+        }
+    }
+}
