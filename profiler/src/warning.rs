@@ -109,7 +109,8 @@ impl fmt::Display for Warning {
                      back in a gap is shown as unfreed until its address is seen to be freed or handed out again, so \
                      blocks that live longer than a slice, but not for ever, can be shown many times over: what is \
                      shown of a stack is an upper bound; and all numbers may be off together, by about {percent} %, as it is \
-                     not known any better which share of the target's work was observed"
+                     not known any better which share of the target's work was observed (too low by more, if its own \
+                     code is much slower beside probes)"
                 )?;
                 if let Some(bounds) = bounds {
                     let Bounds { at_least, at_most } = bounds;
