@@ -94,8 +94,8 @@ __attribute__((unused)) static long resident(const char *from, long pages)
 }
 
 /* On the processor where it is. A page that another one has made a moment ago is not yet where MADV_FREE
- * finds it (mm/swap.c, folio_mark_lazyfree: pages in a processor's own list are passed over), and is in
- * use as if nothing had been said. */
+ * and MADV_PAGEOUT find it (mm/swap.c, folio_mark_lazyfree, and mm/vmscan.c, folio_isolate_lru: pages in a
+ * processor's own list are passed over), and is in use as if nothing had been said. */
 __attribute__((unused)) static void stay(void)
 {
     unsigned cpu;
