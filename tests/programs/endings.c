@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { KEPT = 300, FREED = 200 };
+enum { KEPT = 300, FREED = 200, NEVER_PAUSE = 6 };
 
 static void *kept[KEPT];
 
@@ -48,6 +48,16 @@ static void work(void)
     }
 }
 
+static void *never_pause(void *unused)
+{
+    void *some[8] = {0};
+    for (unsigned i = 0;; i = (i + 1) % 8) {
+        free(some[i]);
+        some[i] = realloc(malloc(50), 100);
+    }
+    return unused;
+}
+
 static void *go_on(void *unused)
 {
     (void)unused;
@@ -65,6 +75,9 @@ int main(int argc, char **argv)
         wait_for_line();
     }
     work();
+    for (int i = 0; i < NEVER_PAUSE && strcmp(end, "never-pausing") == 0; i++) {
+        pthread_create(&thread, NULL, never_pause, NULL);
+    }
     say("done\n");
     if (strcmp(end, "at-once") == 0) {
         return 7;

@@ -3,11 +3,14 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use unfreed_tests::build::{self, Linkage};
+use unfreed_tests::report::Totals;
 
 use crate::recorded::{Recorded, run};
 use crate::session::Session;
@@ -73,6 +76,32 @@ fn ctrl_c_writes_the_result_and_leaves_the_target() -> Result<()> {
     let case = begin("exit", &[])?;
     case.unfreed.signal(Signal::SIGINT)?;
     still_works(finish(case, "interrupted")?)
+}
+
+/// Threads that never pause are in the middle of a call when the recording ends, or of what is done for one.
+#[test]
+fn in_the_middle_of_calls_each_counts_wholly_or_not_at_all() -> Result<()> {
+    let case = begin("never-pausing", &[])?;
+    sleep(Duration::from_millis(500));
+    case.unfreed.signal(Signal::SIGINT)?;
+    let (result, target) = case.result()?;
+    check(&result, "interrupted")?;
+    let totals: Totals = serde_json::from_value(result["totals"].clone())?;
+    ensure!(
+        totals.given_back.count > 10_000,
+        "hardly anything happened: {totals:?}"
+    );
+    ensure!(
+        totals.given_back + totals.unfreed == totals.taken,
+        "something counts on one side only: {totals:?}"
+    );
+    let shown = result["stacks"].as_array().context("no stacks")?;
+    let shown: Option<u64> = shown.iter().map(|stack| stack["count"].as_u64()).sum();
+    ensure!(
+        shown == Some(totals.unfreed.count),
+        "{shown:?} blocks are shown of {totals:?}"
+    );
+    still_works(target)
 }
 
 #[test]

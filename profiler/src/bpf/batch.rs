@@ -6,23 +6,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::mpsc;
 
 use aya::Pod;
+use aya_obj::generated::bpf_cmd;
 
-/// `enum bpf_cmd`, include/uapi/linux/bpf.h.
-const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
-
-/// The `batch` member of `union bpf_attr`.
-#[repr(C)]
-#[derive(Default)]
-struct BatchAttr {
-    in_batch: u64,
-    out_batch: u64,
-    keys: u64,
-    values: u64,
-    count: u32,
-    map_fd: u32,
-    elem_flags: u64,
-    flags: u64,
-}
+use super::call::{call, zeroed};
 
 /// Calls `each` for every entry of the hash map `map`, whose key and value types must be `K` and `V`.
 /// Entries that are inserted or removed meanwhile may or may not be among them. Of a large map the next entries are read by
@@ -115,42 +101,34 @@ impl<'a> Reader<'a> {
             values.clear();
             values.reserve(self.room);
             let mut next = 0_u64;
-            let mut attr = BatchAttr {
-                in_batch: self
-                    .position
-                    .as_ref()
-                    .map_or(0, |position| std::ptr::from_ref(position) as u64),
-                out_batch: std::ptr::from_mut(&mut next) as u64,
-                keys: keys.as_mut_ptr() as u64,
-                values: values.as_mut_ptr() as u64,
-                count: self.room as u32,
-                map_fd: self.map.as_raw_fd() as u32,
-                ..BatchAttr::default()
-            };
+            let mut attr = zeroed();
+            attr.batch.in_batch = self
+                .position
+                .as_ref()
+                .map_or(0, |position| std::ptr::from_ref(position) as u64);
+            attr.batch.out_batch = std::ptr::from_mut(&mut next) as u64;
+            attr.batch.keys = keys.as_mut_ptr() as u64;
+            attr.batch.values = values.as_mut_ptr() as u64;
+            attr.batch.count = self.room as u32;
+            attr.batch.map_fd = self.map.as_raw_fd().cast_unsigned();
             // SAFETY: the buffers have room for `count` keys and values of the map's types; the kernel
             // writes at most that many and says how many in `count`; the batch position of a hash map
             // is a u32, for which `next` has room.
-            let result = unsafe {
-                libc::syscall(
-                    libc::SYS_bpf,
-                    BPF_MAP_LOOKUP_BATCH,
-                    std::ptr::from_mut(&mut attr),
-                    size_of::<BatchAttr>(),
-                )
-            };
-            let error = io::Error::last_os_error();
-            match (result, error.raw_os_error()) {
-                (0, _) => {}
+            let result = unsafe { call(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attr) };
+            match result.map_err(|error| (error.raw_os_error(), error)) {
+                Ok(_) => {}
                 // The last batch: `count` entries came with it.
-                (_, Some(libc::ENOENT)) => self.is_done = true,
-                (_, Some(libc::ENOSPC)) if self.room < 1 << 24 => {
+                Err((Some(libc::ENOENT), _)) => self.is_done = true,
+                Err((Some(libc::ENOSPC), _)) if self.room < 1 << 24 => {
                     self.room *= 4;
                     continue;
                 }
-                (_, Some(libc::EINTR)) => continue,
-                _ => return Err(error),
+                Err((Some(libc::EINTR), _)) => continue,
+                Err((_, error)) => return Err(error),
             }
-            let count = (attr.count as usize).min(self.room);
+            // SAFETY: a number, whoever wrote it.
+            let count = unsafe { attr.batch.count } as usize;
+            let count = count.min(self.room);
             // SAFETY: the kernel has filled that many; Pod types have no invalid bytes.
             unsafe {
                 keys.set_len(count);

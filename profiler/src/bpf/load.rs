@@ -12,6 +12,7 @@ use unfreed_common::sample::Sampling;
 use unfreed_common::stack::{OVERFLOW_STACK, StackTotals};
 use unfreed_common::unwind::walker;
 
+use super::barrier::Barrier;
 use super::multi::Multi;
 use super::object::{Memory, object};
 use super::pausable::{Link, Place, TrapCounts};
@@ -35,6 +36,7 @@ pub struct Bpf {
     /// Probes that stay.
     pub(super) kept: Vec<Link>,
     pub(super) paused: bool,
+    pub(super) barrier: Barrier,
     /// Kept: the kernel empties an array of programs that nobody holds.
     walkers: Vec<Map>,
 }
@@ -165,6 +167,12 @@ pub enum LoadError {
     /// The memory of a map cannot be had.
     #[error("the memory of an eBPF map cannot be mapped: {0}")]
     Mapping(std::io::Error),
+    /// The map that is waited with cannot be made.
+    #[error(
+        "the kernel did not make the eBPF map of maps by which the end of a recording waits for programs: {0}; \
+         before Linux 5.11 maps count as locked memory (`ulimit -l`)"
+    )]
+    Barrier(std::io::Error),
     /// The object lacks a program or map: it is not the one of this version.
     #[error("the eBPF object has no `{0}`")]
     Missing(String),
@@ -212,6 +220,7 @@ impl Bpf {
             pausable: Vec::new(),
             kept: Vec::new(),
             paused: false,
+            barrier: Barrier::new().map_err(LoadError::Barrier)?,
             walkers: Vec::new(),
         };
         bpf.insert_overflow_stack()?;

@@ -1,7 +1,9 @@
 //! The kernel side as the rest of unfreed sees it. The only files that name aya.
 
 mod attach;
+mod barrier;
 mod batch;
+mod call;
 #[cfg(test)]
 mod frames_test;
 mod load;

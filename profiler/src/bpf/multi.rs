@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::ffi::CString;
 use std::io;
 use std::num::NonZeroU32;
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -15,8 +15,9 @@ use aya::maps::Map;
 use aya_obj::Object;
 use aya_obj::generated::bpf_attach_type::BPF_TRACE_UPROBE_MULTI;
 use aya_obj::generated::bpf_prog_type::BPF_PROG_TYPE_KPROBE;
-use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_insn};
+use aya_obj::generated::{bpf_cmd, bpf_insn};
 
+use super::call::{make, put, zeroed};
 use super::load::LoadError;
 
 /// The programs of uprobes.
@@ -106,11 +107,8 @@ impl Multi {
         probes.flags = if returns { RETURN } else { 0 };
         probes.pid = pid.get();
         // SAFETY: the path and the offsets live until the call has returned.
-        let link = unsafe { bpf(bpf_cmd::BPF_LINK_CREATE, &mut attr) }?;
-        // SAFETY: a new descriptor that nobody else has.
-        Ok(MultiLink(unsafe {
-            OwnedFd::from_raw_fd(descriptor_of(link))
-        }))
+        let link = unsafe { make(bpf_cmd::BPF_LINK_CREATE, &mut attr) }?;
+        Ok(MultiLink(link))
     }
 
     /// Puts the program into the array of those that are called by others of these.
@@ -122,14 +120,8 @@ impl Multi {
     ) -> Result<(), LoadError> {
         let array = descriptor(array).ok_or_else(|| LoadError::Missing(program.to_owned()))?;
         let value = self.loaded(program)?;
-        let mut attr = zeroed();
-        attr.__bindgen_anon_2.map_fd = array.cast_unsigned();
-        attr.__bindgen_anon_2.key = &raw const index as u64;
-        attr.__bindgen_anon_2.__bindgen_anon_1.value = &raw const value as u64;
-        // SAFETY: key and value are of the map's sizes, four bytes each.
-        let set = unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr) };
-        set.map_err(LoadError::Mapping)?;
-        Ok(())
+        // SAFETY: an array of programs.
+        unsafe { put(array, index, value) }.map_err(LoadError::Mapping)
     }
 
     /// The program's descriptor.
@@ -151,15 +143,13 @@ impl Multi {
             *to = from.cast_signed();
         }
         // SAFETY: instructions and license live until the call has returned.
-        let loaded = unsafe { bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr) };
+        let loaded = unsafe { make(bpf_cmd::BPF_PROG_LOAD, &mut attr) };
         let loaded = loaded.map_err(|error| LoadError::Refused {
             program: name.to_owned(),
             reason: error.to_string(),
             log: String::new(),
         })?;
-        let descriptor = descriptor_of(loaded);
-        // SAFETY: a new descriptor that nobody else has.
-        let loaded = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        let descriptor = loaded.as_raw_fd();
         self.loaded.insert(name, loaded);
         Ok(descriptor)
     }
@@ -186,32 +176,4 @@ fn descriptor(map: &Map) -> Option<RawFd> {
         return None;
     };
     Some(map.fd().as_fd().as_raw_fd())
-}
-
-fn zeroed() -> bpf_attr {
-    // SAFETY: a union of structs of numbers.
-    unsafe { std::mem::zeroed() }
-}
-
-/// # Safety
-///
-/// What `attr` points to is as `command` wants it, see bpf(2).
-unsafe fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<libc::c_long> {
-    // SAFETY: as the caller says.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command as libc::c_long,
-            &raw mut *attr,
-            size_of::<bpf_attr>(),
-        )
-    };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(result)
-}
-
-fn descriptor_of(result: libc::c_long) -> RawFd {
-    RawFd::try_from(result).unwrap_or(-1)
 }

@@ -79,6 +79,14 @@ impl Bpf {
             .context("switching the recording")
     }
 
+    /// Waits for programs that were running when the recording was switched off: then nothing in the maps changes any more.
+    /// Some hundredths of a second.
+    pub fn settle(&self) -> anyhow::Result<()> {
+        self.barrier
+            .wait()
+            .context("waiting for eBPF programs that are running")
+    }
+
     /// Whether and why the target ended the recording by itself.
     pub fn ended(&self) -> anyhow::Result<Ended> {
         self.ended.get(&0, 0).context("reading the map ENDED")

@@ -14,9 +14,6 @@ use crate::symbolize::symbolize;
 use crate::target::{self, MemoryReading};
 use crate::warning::Warning;
 
-/// How long programs that were running when the recording ended may take to finish.
-const SETTLE: Duration = Duration::from_millis(5);
-
 impl Recording<'_> {
     /// Ends it.
     pub fn finish(mut self, end: End) -> anyhow::Result<Recorded> {
@@ -38,7 +35,7 @@ impl Recording<'_> {
             self.after = reading;
         }
         self.source.end(here.is_some());
-        std::thread::sleep(SETTLE);
+        self.bpf.settle()?;
         self.drain();
         if !self.unlocated.is_empty() {
             // Fails when the process has ended: then these frames stay addresses.
