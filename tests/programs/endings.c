@@ -1,5 +1,6 @@
 /* Keeps 300 blocks of 1999 bytes and gives 200 of 4099 back, then ends in the way that its argument
- * says. Talks on stdin and stdout: "ready", a line, the workload, "done", a line, the end. */
+ * says. Talks on stdin and stdout: "ready", a line, the workload, "done", a line, the end. With "never-pausing" other
+ * threads take and give back from "done" on. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdlib.h>
@@ -75,8 +76,10 @@ int main(int argc, char **argv)
         wait_for_line();
     }
     work();
-    for (int i = 0; i < NEVER_PAUSE && strcmp(end, "never-pausing") == 0; i++) {
-        pthread_create(&thread, NULL, never_pause, NULL);
+    if (strcmp(end, "never-pausing") == 0) {
+        for (int i = 0; i < NEVER_PAUSE; i++) {
+            pthread_create(&thread, NULL, never_pause, NULL);
+        }
     }
     say("done\n");
     if (strcmp(end, "at-once") == 0) {
